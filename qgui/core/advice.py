@@ -1,0 +1,66 @@
+"""Which modes a model starts with, and why: the guide PyTorch gives, by kind of network."""
+
+from __future__ import annotations
+
+from qgui.core.layers import Family, Layer, ModelDescription
+from qgui.core.legality import RECURRENT, default_rule
+from qgui.core.recipe import Mode, Rule
+
+_TRANSFORMER_MARKS = frozenset({"LayerNorm", "layer_norm", "softmax", "Softmax", "MultiheadAttention"})
+_ATTENTION_MARKS = frozenset({"softmax", "Softmax", "MultiheadAttention", "scaled_dot_product_attention"})
+
+
+def family_of(layers: tuple[Layer, ...]) -> Family:
+    """Return what kind of network the layers make."""
+    types = [layer.type for layer in layers]
+    weights = {"conv": 0, "linear": 0, "recurrent": 0}
+    for layer in layers:
+        if layer.type.startswith("Conv"):
+            weights["conv"] += layer.parameters
+        elif layer.type.endswith("Linear"):
+            weights["linear"] += layer.parameters
+        elif layer.type in RECURRENT | {"RNN"}:
+            weights["recurrent"] += layer.parameters
+    if weights["recurrent"] and weights["recurrent"] >= weights["conv"]:
+        return Family.RECURRENT
+    attention = any(t in _ATTENTION_MARKS or "Attention" in t or "TransformerEncoder" in t for t in types)
+    if attention and any(t in _TRANSFORMER_MARKS or "Transformer" in t for t in types) and weights["linear"]:
+        return Family.TRANSFORMER
+    if any(t.startswith("Conv") for t in types):
+        return Family.CNN
+    if weights["linear"]:
+        return Family.TRANSFORMER if any("LayerNorm" in t for t in types) else Family.MLP
+    return Family.OTHER
+
+
+def advised_mode(model: ModelDescription) -> tuple[Mode, str]:
+    """Return the mode a model starts with and the reason as a sentence."""
+    if not model.traced:
+        return Mode.DYNAMIC, "The model does not trace, and dynamic quantization needs no trace."
+    match model.family:
+        case Family.RECURRENT:
+            return Mode.DYNAMIC, "LSTM and GRU layers spend their time reading weights: dynamic quantization fits."
+        case Family.TRANSFORMER:
+            return (
+                Mode.DYNAMIC,
+                "Transformer activations vary with the input: dynamic quantization of the Linear layers.",
+            )
+        case Family.CNN:
+            return (
+                Mode.STATIC,
+                "Convolutional networks gain most from static quantization; QAT where it costs too much.",
+            )
+        case _:
+            return Mode.STATIC, "Static quantization is fastest; choose dynamic if the activations vary widely."
+
+
+def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_range: bool = False) -> dict[str, Rule]:
+    """Return a rule for every layer that carries one.
+
+    Args:
+        model: The loaded model.
+        mode: The wished mode of the whole model.
+        backend: The quantized engine.
+        reduce_range: Whether the CPU needs activations limited to seven bits.
+    """
+    return {layer.name: default_rule(layer, mode, backend, reduce_range) for layer in model.layers if layer.head}

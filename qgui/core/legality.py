@@ -1,0 +1,236 @@
+"""Which modes, weight and activation settings a layer may have on a backend, and why the others are not possible.
+
+The tables restate what `torch.ao.quantization`'s native backend configuration and kernels can do; a test holds them
+against the real conversion on every engine of the machine.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from qgui.core.layers import Layer
+from qgui.core.recipe import (
+    AUTOMATIC_OBSERVERS,
+    ActivationSetting,
+    Mode,
+    Observer,
+    ObserverKind,
+    Recipe,
+    Rule,
+    WeightDtype,
+    WeightScheme,
+    WeightSetting,
+)
+
+CONVOLUTIONS = frozenset({"Conv1d", "Conv2d", "Conv3d"})
+TRANSPOSED_CONVOLUTIONS = frozenset({"ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"})
+RECURRENT = frozenset({"LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell"})
+EMBEDDINGS = frozenset({"Embedding", "EmbeddingBag"})
+WEIGHTED = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS | RECURRENT | EMBEDDINGS | {"Linear"}
+
+#: Operations with an int8 kernel of their own and an output range of their own.
+ARITHMETIC = frozenset(
+    {"add", "mul", "matmul", "cat", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "layer_norm", "InstanceNorm1d"}
+    | {"InstanceNorm2d", "InstanceNorm3d", "instance_norm", "group_norm", "ELU", "elu", "LeakyReLU", "leaky_relu"}
+    | {"Hardswish", "hardswish", "PReLU"}
+)
+#: Operations whose output scale and zero point are prescribed by PyTorch.
+FIXED_QPARAMS = frozenset({"Sigmoid", "sigmoid", "Hardsigmoid", "hardsigmoid", "Tanh", "tanh", "Softmax", "softmax"})
+#: Operations that limit values and keep the scale of their input.
+CLAMPS = frozenset({"ReLU", "relu", "ReLU6", "relu6", "Hardtanh", "hardtanh", "clamp"})
+#: Operations that move or average values and keep the scale of their input.
+PASS_THROUGH = frozenset(
+    {"MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d"}
+    | {"AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "PixelShuffle", "PixelUnshuffle", "max_pool1d", "max_pool2d"}
+    | {"max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
+    | {"adaptive_avg_pool3d", "interpolate", "pixel_shuffle", "pixel_unshuffle", "flatten", "mean", "narrow"}
+    | {"repeat_interleave", "transpose", "squeeze", "stack", "unsqueeze", "contiguous", "permute", "repeat"}
+    | {"reshape", "view", "pad", "chunk", "split", "getitem", "Flatten"}
+)
+STATIC_TYPES = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS | {"Linear"} | ARITHMETIC | FIXED_QPARAMS | CLAMPS | PASS_THROUGH
+QAT_TYPES = CONVOLUTIONS | {"Linear"}
+DYNAMIC_TYPES = RECURRENT | EMBEDDINGS | {"Linear"}
+FLOAT16_BACKENDS = frozenset({"x86", "fbgemm"})
+
+
+def mode_reasons(layer: Layer, backend: str) -> dict[Mode, str]:
+    """Return for every mode why the layer may not have it; an empty string where it may.
+
+    Args:
+        layer: A row of the layer table.
+        backend: The quantized engine.
+    """
+    reasons = {Mode.FLOAT: "", Mode.DYNAMIC: "", Mode.STATIC: "", Mode.QAT: ""}
+    if not layer.head:
+        reason = f"Fused into {layer.group}: it follows the mode of that layer."
+        return dict.fromkeys(Mode, reason)
+    for mode, check in ((Mode.DYNAMIC, _why_not_dynamic), (Mode.STATIC, _why_not_static), (Mode.QAT, _why_not_qat)):
+        reasons[mode] = check(layer, backend)
+    return reasons
+
+
+def allowed_modes(layer: Layer, backend: str) -> tuple[Mode, ...]:
+    """Return the modes that a layer may have."""
+    return tuple(mode for mode, reason in mode_reasons(layer, backend).items() if not reason)
+
+
+def _why_not_anything(layer: Layer) -> str:
+    if layer.kind == "input":
+        return "The model's input becomes int8 by itself where a layer that reads it is static."
+    if layer.leaf_reason:
+        return f"torch.fx cannot trace it ({layer.leaf_reason}); the Linear and recurrent layers inside may be dynamic."
+    if layer.calls > 1 and layer.type in WEIGHTED:
+        return f"It is called {layer.calls} times in one forward pass; PyTorch quantizes one output range per module."
+    if layer.type == "NonDynamicallyQuantizableLinear":
+        return "nn.MultiheadAttention uses this weight directly, not by calling the layer."
+    return ""
+
+
+def _why_not_dynamic(layer: Layer, backend: str) -> str:
+    general = _why_not_anything(layer)
+    if general:
+        return general
+    if layer.type in {"LSTM", "GRU"} and layer.fusion == "proj_size":
+        return "PyTorch has no dynamic LSTM kernel with a projection (proj_size)."
+    if layer.type == "RNN":
+        return "PyTorch has dynamic kernels for LSTM, GRU and the cells, none for nn.RNN."
+    if layer.type not in DYNAMIC_TYPES:
+        return f"Dynamic quantization exists for Linear, LSTM, GRU, their cells and embeddings, not for {layer.type}."
+    return ""
+
+
+def _why_not_static(layer: Layer, backend: str) -> str:
+    general = _why_not_anything(layer)
+    if general:
+        return general
+    if layer.kind == "inside":
+        where = f"inside {layer.inside}, which" if layer.inside else "in a model that"
+        return f"It lies {where} torch.fx cannot trace; only dynamic quantization works without a trace."
+    if layer.type in RECURRENT | {"RNN"}:
+        return "PyTorch quantizes recurrent layers dynamically; there is no static int8 kernel for them."
+    if layer.type in EMBEDDINGS:
+        return "An embedding has no input activation: its weights are quantized, which is its dynamic mode."
+    if layer.type == "ConvTranspose3d" and backend == "qnnpack":
+        return "QNNPACK computes ConvTranspose3d wrongly; choose another backend."
+    if layer.type not in STATIC_TYPES:
+        return f"PyTorch has no int8 kernel for {layer.type}; it computes in float between int8 layers."
+    return ""
+
+
+def _why_not_qat(layer: Layer, backend: str) -> str:
+    static = _why_not_static(layer, backend)
+    if static:
+        return static
+    if layer.type not in QAT_TYPES:
+        return f"Quantization-aware training exists for Conv and Linear; {layer.type} between them is static."
+    return ""
+
+
+def weight_schemes(layer: Layer, mode: Mode) -> dict[WeightScheme, str]:
+    """Return for every weight qscheme why the layer may not have it; an empty string where it may."""
+    symmetric_only = "The int8 kernels of x86 and onednn need weights with zero point 0."
+    embedding = "Embeddings quantize each row with its own float zero point (per_channel_affine_float_qparams)."
+    schemes: dict[WeightScheme, str] = {
+        "per_tensor_symmetric": "",
+        "per_channel_symmetric": "",
+        "per_tensor_affine": symmetric_only,
+        "per_channel_affine_float_qparams": "This qscheme is for embeddings.",
+    }
+    if layer.type in EMBEDDINGS:
+        schemes = dict.fromkeys(schemes, embedding)
+        schemes["per_channel_affine_float_qparams"] = ""
+    elif layer.type in TRANSPOSED_CONVOLUTIONS:
+        schemes["per_channel_symmetric"] = "PyTorch's transposed convolutions take one scale per tensor."
+    return schemes
+
+
+def weight_dtypes(layer: Layer, mode: Mode, backend: str) -> dict[WeightDtype, str]:
+    """Return for every weight dtype why the layer may not have it; an empty string where it may."""
+    if layer.type in EMBEDDINGS:
+        only = "Embeddings take quint8 weights."
+        return {"qint8": only, "quint8": "", "float16": only}
+    dtypes: dict[WeightDtype, str] = {"qint8": "", "quint8": "This dtype is for embeddings.", "float16": ""}
+    if mode is not Mode.DYNAMIC:
+        dtypes["float16"] = "float16 weights exist in dynamic mode."
+    elif backend not in FLOAT16_BACKENDS:
+        dtypes["float16"] = f"The backend {backend} has no float16 weights; x86 and fbgemm have."
+    return dtypes
+
+
+def weight_observers(layer: Layer, setting: WeightSetting) -> dict[ObserverKind, str]:
+    """Return for every observer why it may not choose the weight's range; an empty string where it may."""
+    reasons = dict.fromkeys((*AUTOMATIC_OBSERVERS, ObserverKind.FIXED), "")
+    if setting.dtype == "float16":
+        return dict.fromkeys(reasons, "float16 weights need no range.")
+    if layer.type in EMBEDDINGS | RECURRENT:
+        reasons = dict.fromkeys(reasons, f"The rows of {layer.type} weights keep their full range (MinMax).")
+        reasons[ObserverKind.MINMAX] = ""
+    elif setting.per_channel:
+        reasons[ObserverKind.FIXED] = "A fixed range is for one scale per tensor."
+    return reasons
+
+
+def has_activation(layer: Layer) -> bool:
+    """Whether the layer's output is a tensor whose range can be chosen: by its own mode, or for a static reader."""
+    return bool(layer.tensor) and layer.type not in FIXED_QPARAMS
+
+
+def has_weight(layer: Layer) -> bool:
+    """Whether the layer has a weight that can be quantized."""
+    return layer.type in WEIGHTED and not layer.leaf_reason
+
+
+def default_rule(layer: Layer, mode: Mode, backend: str, reduce_range: bool = False) -> Rule:
+    """Return the rule that a layer starts with in a mode, following PyTorch's default qconfigs.
+
+    Args:
+        layer: A row of the layer table.
+        mode: The wished mode; where the layer may not have it, the nearest it may have.
+        backend: The quantized engine.
+        reduce_range: Whether the CPU needs activations limited to seven bits.
+    """
+    weight = WeightSetting()
+    if layer.type in EMBEDDINGS:
+        weight = WeightSetting("quint8", "per_channel_affine_float_qparams")
+    elif layer.type in TRANSPOSED_CONVOLUTIONS | RECURRENT:
+        weight = WeightSetting(qscheme="per_tensor_symmetric")
+    return Rule(nearest_mode(layer, mode, backend), weight, ActivationSetting(reduce_range=reduce_range))
+
+
+def nearest_mode(layer: Layer, mode: Mode, backend: str) -> Mode:
+    """Return the wished mode, or the nearest the layer may have: QAT, then static, then dynamic, then float."""
+    allowed = allowed_modes(layer, backend)
+    wishes = [Mode.QAT, Mode.STATIC, Mode.DYNAMIC]
+    for wish in wishes[wishes.index(mode) :] if mode in wishes else []:
+        if wish in allowed:
+            return wish
+    return Mode.FLOAT
+
+
+def corrected(rule: Rule, layer: Layer, backend: str) -> Rule:
+    """Return the rule with everything replaced that the layer may not have on this backend."""
+    mode = nearest_mode(layer, rule.mode, backend)
+    weight = rule.weight
+    start = default_rule(layer, mode, backend).weight
+    if weight_dtypes(layer, mode, backend).get(weight.dtype):
+        weight = msgspec.structs.replace(weight, dtype=start.dtype)
+    if weight_schemes(layer, mode).get(weight.qscheme):
+        weight = msgspec.structs.replace(weight, qscheme=start.qscheme)
+    if weight_observers(layer, weight).get(weight.observer.kind):
+        weight = msgspec.structs.replace(weight, observer=Observer())
+    return Rule(mode, weight, rule.activation)
+
+
+def corrected_recipe(recipe: Recipe, layers: tuple[Layer, ...]) -> tuple[Recipe, tuple[str, ...]]:
+    """Return the recipe with every rule made legal for its layer, and the names of the layers that changed.
+
+    Rules of layers that the model does not have are left out and counted as changed.
+    """
+    known = {layer.name: layer for layer in layers}
+    rules = {
+        name: corrected(rule, known[name], recipe.backend)
+        for name, rule in recipe.rules.items()
+        if name in known and known[name].head
+    }
+    changed = tuple(name for name, rule in recipe.rules.items() if rules.get(name) != rule)
+    return msgspec.structs.replace(recipe, rules=rules), changed

@@ -1,0 +1,343 @@
+"""What window and worker say to each other: tagged, typed, framed by their length.
+
+Every command carries a number; every event of the job it starts carries the same number. A frame is the length of its
+JSON body as four bytes, most significant first, then the body. Large arrays travel as files whose paths are named.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from qgui.core.layers import ModelDescription
+from qgui.core.recipe import DataReference, ModelReference, Recipe
+from qgui.core.results import (
+    BackendTiming,
+    Comparison,
+    DataDescription,
+    ExportResult,
+    MachineDescription,
+    QuantizeResult,
+)
+
+_LENGTH = struct.Struct(">I")
+#: A longer frame is a broken stream, not a message.
+MAX_FRAME = 256 * 1024 * 1024
+
+
+class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Something the worker is asked to do.
+
+    Attributes:
+        job: Number that the answers carry.
+    """
+
+    job: int = 0
+
+
+class OpenModel(Command, frozen=True):
+    """Load and trace a model.
+
+    Attributes:
+        model: Where it comes from.
+        trust: Whether the person agreed to run code that a pickle file holds.
+    """
+
+    model: ModelReference
+    trust: bool = False
+
+
+class OpenData(Command, frozen=True):
+    """Open data and split it."""
+
+    data: DataReference
+    trust: bool = False
+
+
+class Calibrate(Command, frozen=True):
+    """Run the calibration samples once and write the statistics to a file.
+
+    Attributes:
+        path: Where the statistics are to be written.
+        threads: Threads to use, 0 for torch's default.
+    """
+
+    path: str
+    threads: int = 0
+
+
+class UseStatistics(Command, frozen=True):
+    """Take over statistics that an earlier process wrote."""
+
+    path: str
+
+
+class Quantize(Command, frozen=True):
+    """Convert the model as a recipe says (training its `qat` layers first)."""
+
+    recipe: Recipe
+
+
+class Compare(Command, frozen=True):
+    """Measure float against quantized."""
+
+    threads: int = 1
+    batch_size: int = 1
+    runs: int = 30
+
+
+class MeasureBackends(Command, frozen=True):
+    """Convert for every engine of the machine and measure each."""
+
+    recipe: Recipe
+    threads: int = 1
+    batch_size: int = 1
+
+
+class Export(Command, frozen=True):
+    """Write files and verify each in a fresh process.
+
+    Attributes:
+        folder: Where to write.
+        formats: Which of `torchscript`, `recipe`, `script`.
+    """
+
+    folder: str
+    formats: tuple[str, ...]
+
+
+class WeightRanges(Command, frozen=True):
+    """Write what each observer would choose for a layer's weight, and its histogram, to a file.
+
+    Attributes:
+        layer: Layer path.
+        path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
+            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer.
+    """
+
+    layer: str
+    path: str
+
+
+class Cancel(Command, frozen=True):
+    """Stop the running job at its next batch."""
+
+
+class Shutdown(Command, frozen=True):
+    """Leave."""
+
+
+class Event(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Something the worker says.
+
+    Attributes:
+        job: Number of the command it answers, 0 for none.
+    """
+
+    job: int = 0
+
+
+class Ready(Event, frozen=True):
+    """The worker has loaded torch and waits for commands."""
+
+    machine: MachineDescription
+
+
+class Progress(Event, frozen=True):
+    """A job goes on.
+
+    Attributes:
+        phase: What is being done, one or two words.
+        done: Steps done.
+        total: Steps in all, 0 where that is not known.
+        seconds_left: Estimate, None where there is none yet.
+    """
+
+    phase: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+class ModelOpened(Event, frozen=True):
+    """The model is loaded."""
+
+    model: ModelDescription
+    reference: ModelReference
+
+
+class DataOpened(Event, frozen=True):
+    """The data is open."""
+
+    data: DataDescription
+    reference: DataReference
+
+
+class Calibrated(Event, frozen=True):
+    """The statistics lie in a file; `unfinite` names the layers that produced NaN or infinite values."""
+
+    path: str
+    samples: int
+    seconds: float
+    unfinite: tuple[str, ...] = ()
+
+
+class StatisticsTaken(Event, frozen=True):
+    """Earlier statistics are in use."""
+
+    path: str
+
+
+class Quantized(Event, frozen=True):
+    """The quantized model exists in the worker."""
+
+    result: QuantizeResult
+
+
+class Compared(Event, frozen=True):
+    """Float and quantized are measured."""
+
+    comparison: Comparison
+
+
+class BackendsMeasured(Event, frozen=True):
+    """Every engine is measured, fastest first."""
+
+    timings: tuple[BackendTiming, ...]
+
+
+class Exported(Event, frozen=True):
+    """Files are written and verified."""
+
+    exports: tuple[ExportResult, ...]
+
+
+class WeightRangesWritten(Event, frozen=True):
+    """The ranges of a weight lie in a file."""
+
+    layer: str
+    path: str
+
+
+class Failed(Event, frozen=True):
+    """A job failed; everything else is as before.
+
+    Attributes:
+        what: What could not be done.
+        why: The reason.
+        next_step: What the person can do.
+        details: Traceback.
+        needs_trust: Whether the same command with `trust` would go on.
+    """
+
+    what: str
+    why: str
+    next_step: str = ""
+    details: str = ""
+    needs_trust: bool = False
+
+
+class Stopped(Event, frozen=True):
+    """A job was cancelled."""
+
+
+class LogLine(Event, frozen=True):
+    """A line for the log.
+
+    Attributes:
+        level: `debug`, `info`, `warning` or `error`.
+        text: The line.
+    """
+
+    level: str
+    text: str
+
+
+class Heartbeat(Event, frozen=True):
+    """The worker's command loop is alive."""
+
+
+AnyCommand = (
+    OpenModel
+    | OpenData
+    | Calibrate
+    | UseStatistics
+    | Quantize
+    | Compare
+    | MeasureBackends
+    | Export
+    | WeightRanges
+    | Cancel
+    | Shutdown
+)
+AnyEvent = (
+    Ready
+    | Progress
+    | ModelOpened
+    | DataOpened
+    | Calibrated
+    | StatisticsTaken
+    | Quantized
+    | Compared
+    | BackendsMeasured
+    | Exported
+    | WeightRangesWritten
+    | Failed
+    | Stopped
+    | LogLine
+    | Heartbeat
+)
+
+_command_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+_event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def frame(message: Command | Event) -> bytes:
+    """Return a message with its length before it."""
+    body = msgspec.json.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_command(body: bytes) -> AnyCommand:
+    """Return the command in a frame's body.
+
+    Raises:
+        msgspec.DecodeError: The body is no command.
+    """
+    return _command_decoder.decode(body)
+
+
+def decode_event(body: bytes) -> AnyEvent:
+    """Return the event in a frame's body.
+
+    Raises:
+        msgspec.DecodeError: The body is no event.
+    """
+    return _event_decoder.decode(body)
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frame bodies, whatever the pieces in which it arrives."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the bodies that are complete once `data` is added.
+
+        Raises:
+            ValueError: A frame claims to be longer than any message.
+        """
+        self._pending += data
+        while len(self._pending) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._pending)
+            if length > MAX_FRAME:
+                raise ValueError(f"a frame of {length} bytes is no message")
+            end = _LENGTH.size + length
+            if len(self._pending) < end:
+                return
+            body = bytes(self._pending[_LENGTH.size : end])
+            del self._pending[:end]
+            yield body

@@ -1,0 +1,179 @@
+"""What the person decided: a rule for each layer, the backend, and where model and data come from."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+RECIPE_VERSION = 1
+
+
+class Mode(enum.StrEnum):
+    """How a layer computes."""
+
+    FLOAT = "float"
+    DYNAMIC = "dynamic"
+    STATIC = "static"
+    QAT = "qat"
+
+
+class ObserverKind(enum.StrEnum):
+    """How a range is chosen from statistics."""
+
+    MINMAX = "minmax"
+    MOVING_AVERAGE = "moving_average"
+    PERCENTILE = "percentile"
+    MSE = "mse"
+    ENTROPY = "entropy"
+    FIXED = "fixed"
+
+
+#: The observers that choose a range by themselves, in the order in which they are shown.
+AUTOMATIC_OBSERVERS = (
+    ObserverKind.MINMAX,
+    ObserverKind.MOVING_AVERAGE,
+    ObserverKind.PERCENTILE,
+    ObserverKind.MSE,
+    ObserverKind.ENTROPY,
+)
+
+WeightDtype = Literal["qint8", "quint8", "float16"]
+WeightScheme = Literal[
+    "per_tensor_symmetric", "per_tensor_affine", "per_channel_symmetric", "per_channel_affine_float_qparams"
+]
+ActivationScheme = Literal["per_tensor_affine", "per_tensor_symmetric"]
+
+
+class Observer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A choice of observer with its parameters.
+
+    Attributes:
+        kind: Which observer.
+        averaging_constant: Weight of the newest batch, for `moving_average` (PyTorch's default is 0.01).
+        percentile: Share of the values that the range covers in percent, for `percentile`.
+        low: Lower bound of a `fixed` range.
+        high: Upper bound of a `fixed` range.
+    """
+
+    kind: ObserverKind = ObserverKind.MINMAX
+    averaging_constant: float = 0.01
+    percentile: float = 99.99
+    low: float = 0.0
+    high: float = 0.0
+
+
+class WeightSetting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a layer's weight is quantized."""
+
+    dtype: WeightDtype = "qint8"
+    qscheme: WeightScheme = "per_channel_symmetric"
+    observer: Observer = Observer()
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each output channel has its own scale."""
+        return self.qscheme.startswith("per_channel")
+
+    @property
+    def granularity(self) -> str:
+        """`per-channel` or `per-tensor`, as shown."""
+        return "per-channel" if self.per_channel else "per-tensor"
+
+
+class ActivationSetting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a layer's output activation is quantized."""
+
+    dtype: Literal["quint8"] = "quint8"
+    qscheme: ActivationScheme = "per_tensor_affine"
+    observer: Observer = Observer(ObserverKind.MSE)
+    reduce_range: bool = False
+
+
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the person decided for one layer."""
+
+    mode: Mode = Mode.FLOAT
+    weight: WeightSetting = WeightSetting()
+    activation: ActivationSetting = ActivationSetting()
+
+
+FLOAT_RULE = Rule()
+
+
+class ModelReference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a model comes from.
+
+    Attributes:
+        source: Model source as in the command line, for instance `torchvision:resnet18`.
+        weights: State dict file (`.pt`, `.pth`, `.safetensors`), a torchvision weights name, or empty.
+    """
+
+    source: str = ""
+    weights: str = ""
+
+
+class DataReference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where data comes from, how images become tensors, and how samples are divided.
+
+    Attributes:
+        source: Data source as in the command line, for instance `folder:photos`.
+        resize: Length of the short side in pixels after resizing.
+        crop: Side of the central square crop in pixels.
+        mean: Per-channel mean that is subtracted.
+        std: Per-channel standard deviation by which is divided.
+        interpolation: `bilinear`, `bicubic` or `nearest`.
+        calibrate: Number of calibration samples.
+        evaluate: Number of evaluation samples, 0 for all that are left.
+        seed: Seed of the split.
+        overlap: Whether calibration samples may be evaluated too.
+        batch_size: Samples per batch in calibration and evaluation.
+        metric: `PATH.py:CALLABLE` of another metric, or empty for accuracy.
+    """
+
+    source: str = ""
+    resize: int = 256
+    crop: int = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    calibrate: int = 100
+    evaluate: int = 0
+    seed: int = 0
+    overlap: bool = False
+    batch_size: int = 8
+    metric: str = ""
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """All decisions of a person for one model. An immutable value: changes make a new recipe.
+
+    Attributes:
+        version: Version of the file format.
+        backend: PyTorch quantized engine (`x86`, `onednn`, `fbgemm`, `qnnpack`).
+        model: Where the model comes from.
+        data: Where the data comes from.
+        rules: Layer path to rule. A layer without a rule stays float.
+    """
+
+    version: int = RECIPE_VERSION
+    backend: str = "x86"
+    model: ModelReference = ModelReference()
+    data: DataReference = DataReference()
+    rules: dict[str, Rule] = {}
+
+    def rule(self, layer: str) -> Rule:
+        """Return the rule of a layer path; float where nothing was decided."""
+        return self.rules.get(layer, FLOAT_RULE)
+
+    def with_rules(self, changed: Mapping[str, Rule]) -> Recipe:
+        """Return a recipe in which the rules of some layers are replaced."""
+        return msgspec.structs.replace(self, rules={**self.rules, **changed})
+
+    def digest(self) -> str:
+        """Return a hash of everything that decides the result: 16 hexadecimal digits of SHA-256."""
+        content = msgspec.json.encode(self, order="sorted")
+        return hashlib.sha256(content).hexdigest()[:16]

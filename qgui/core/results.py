@@ -1,0 +1,262 @@
+"""What the jobs find out: quantized tensors, accuracy, latency, size, exports."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from qgui.core.recipe import Mode
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A difference with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class TensorQParams(msgspec.Struct, frozen=True):
+    """Scale and zero point that an activation has in the quantized model."""
+
+    tensor: str
+    scale: float
+    zero_point: int
+    low: float
+    high: float
+
+
+class LayerResult(msgspec.Struct, frozen=True):
+    """What became of a layer in the quantized model.
+
+    Attributes:
+        name: Layer path.
+        type: Layer type.
+        mode: The mode it really has in the quantized model.
+        scale: Scale of its output, None where the output is float.
+        zero_point: Zero point of its output.
+        weight_granularity: `per-channel`, `per-tensor` or empty.
+        weight_scale: Scale(s) of the weight.
+        weight_zero_point: Zero point(s) of the weight.
+        observer: Observer of its activation, empty where the output is float.
+        quantized_type: Class or operator that computes it.
+        sqnr_db: Measured ratio of its output against the float model, None before comparing.
+        float_ms: Median time in the float model in milliseconds, None before comparing.
+        quantized_ms: Median time in the quantized model in milliseconds.
+    """
+
+    name: str
+    type: str
+    mode: Mode
+    scale: float | None = None
+    zero_point: int | None = None
+    weight_granularity: str = ""
+    weight_scale: tuple[float, ...] = ()
+    weight_zero_point: tuple[float, ...] = ()
+    observer: str = ""
+    quantized_type: str = ""
+    sqnr_db: float | None = None
+    float_ms: float | None = None
+    quantized_ms: float | None = None
+
+
+class QuantizeResult(msgspec.Struct, frozen=True):
+    """A quantized model.
+
+    Attributes:
+        recipe_hash: Hash of the recipe from which it was made.
+        backend: Quantized engine for which it was converted.
+        layers: What became of each layer.
+        tensors: Scale and zero point of every quantized activation.
+        float_bytes: Size of the float state dict on disk.
+        quantized_bytes: Size of the quantized state dict on disk.
+        conversions: Number of quantize and dequantize operations in one forward pass.
+        seconds: How long quantizing took.
+        notes: What the person should know.
+    """
+
+    recipe_hash: str
+    backend: str
+    layers: tuple[LayerResult, ...]
+    tensors: tuple[TensorQParams, ...]
+    float_bytes: int
+    quantized_bytes: int
+    conversions: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+class Accuracy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Score of one model on the evaluation samples.
+
+    Attributes:
+        samples: Number of samples.
+        top1: Share of samples whose best class is right, 0 to 1.
+        top5: Share of samples whose label is among the five best; None with fewer than ten classes.
+        metric: Value of the person's own metric.
+        metric_name: Its name.
+    """
+
+    samples: int
+    top1: float | None = None
+    top5: float | None = None
+    metric: float | None = None
+    metric_name: str = ""
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Latency of one variant of a model, interleaved with the others.
+
+    Attributes:
+        subject: `float` or `quantized`.
+        runtime: `eager` or `torchscript` (traced and frozen).
+        median_ms: Median in milliseconds.
+        p95_ms: 95th percentile in milliseconds.
+        min_ms: Fastest run in milliseconds.
+        runs: Number of timed runs.
+        samples_ms: Every timed run in milliseconds.
+    """
+
+    subject: Literal["float", "quantized"]
+    runtime: Literal["eager", "torchscript"]
+    median_ms: float
+    p95_ms: float
+    min_ms: float
+    runs: int
+    samples_ms: tuple[float, ...] = ()
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Float and quantized side by side.
+
+    Attributes:
+        recipe_hash: Hash of the recipe from which the quantized model was made.
+        backend: Its quantized engine.
+        threads: Threads pinned while measuring.
+        batch_size: Batch size of the latency runs.
+        float_accuracy: None where the data has no labels.
+        quantized_accuracy: None where the data has no labels.
+        accuracy_delta: Quantized minus float, paired, in shares (0.01 is one point) or in the metric's unit.
+        agreement: Share of samples with the same best class; None where outputs are not class scores.
+        output_sqnr_db: Signal to quantization noise ratio of the model's output; None without evaluation data.
+        latencies: Interleaved measurements.
+        speedup: Float eager median divided by the fastest quantized median.
+        speedup_same_runtime: Runtime to float median divided by quantized median in that runtime.
+        float_bytes: Size of the float state dict on disk.
+        quantized_bytes: Size of the quantized state dict on disk.
+        layers: Per-layer SQNR and latency.
+        notes: What the person should know.
+    """
+
+    recipe_hash: str
+    backend: str
+    threads: int
+    batch_size: int
+    float_accuracy: Accuracy | None
+    quantized_accuracy: Accuracy | None
+    accuracy_delta: Interval | None
+    agreement: float | None
+    output_sqnr_db: float | None
+    latencies: tuple[Latency, ...]
+    speedup: float
+    speedup_same_runtime: dict[str, float]
+    float_bytes: int
+    quantized_bytes: int
+    layers: tuple[LayerResult, ...]
+    notes: tuple[str, ...] = ()
+
+    def latency(self, subject: str, runtime: str) -> Latency | None:
+        """Return the measurement of a variant, None where it was not measured."""
+        for latency in self.latencies:
+            if latency.subject == subject and latency.runtime == runtime:
+                return latency
+        return None
+
+    def best_latency(self, subject: str) -> Latency:
+        """Return the fastest variant of `float` or `quantized`."""
+        return min((x for x in self.latencies if x.subject == subject), key=lambda x: x.median_ms)
+
+
+class BackendTiming(msgspec.Struct, frozen=True):
+    """Latency of the quantized model on one engine, measured in turn with the others.
+
+    Attributes:
+        backend: The engine.
+        runtime: The faster of `eager` and `torchscript`.
+        median_ms: Median in milliseconds; None where it does not run there.
+        problem: Why it does not run there.
+    """
+
+    backend: str
+    runtime: str
+    median_ms: float | None
+    problem: str = ""
+
+
+class ExportResult(msgspec.Struct, frozen=True):
+    """One exported file, loaded again in a fresh process.
+
+    Attributes:
+        format: `torchscript`, `recipe` or `script`.
+        path: Where it lies.
+        size_bytes: Its size.
+        verified: Whether the fresh process got the outputs of the model in the program.
+        max_abs_diff: Greatest absolute difference of those outputs; None where it has no outputs.
+        message: What the verification said.
+    """
+
+    format: str
+    path: str
+    size_bytes: int
+    verified: bool
+    max_abs_diff: float | None
+    message: str = ""
+
+
+class DataDescription(msgspec.Struct, frozen=True):
+    """What is known of opened data.
+
+    Attributes:
+        source: Data source.
+        samples: Number of samples; 0 where it is not known.
+        calibration: Number of calibration samples under the reference.
+        evaluation: Number of evaluation samples.
+        input_shapes: Shapes of the inputs of a batch of one.
+        labelled: Whether the samples carry labels.
+        classes: Class names where known.
+        notes: What the person should know (random numbers, uneven classes).
+    """
+
+    source: str
+    samples: int
+    calibration: int
+    evaluation: int
+    input_shapes: tuple[tuple[int, ...], ...]
+    labelled: bool
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class MachineDescription(msgspec.Struct, frozen=True):
+    """What the engine's machine can do.
+
+    Attributes:
+        cpu: Name of the processor.
+        cores: Number of physical cores.
+        threads: Threads torch uses by default.
+        backends: Supported quantized engines.
+        default_backend: The engine to start with.
+        reduce_range: Backend to whether activations must be limited to seven bits on this CPU.
+        capability: Vector instruction set that torch uses.
+        torch_version: Version of torch.
+    """
+
+    cpu: str
+    cores: int
+    threads: int
+    backends: tuple[str, ...]
+    default_backend: str
+    reduce_range: dict[str, bool]
+    capability: str
+    torch_version: str
