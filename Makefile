@@ -1,0 +1,58 @@
+# Everything happens in .venv; nothing else is touched, except that missing libraries of the system are installed
+# through apt where that is allowed (packaging/install-system-libraries.sh).
+#
+#   make run PYTHON=python3.12       another interpreter
+#   make run PIP_INDEX_URL=...       another package index, for example PyTorch's CPU index as PIP_EXTRA_INDEX_URL
+#                                    (a smaller download than the default build of torch)
+
+# The first of these that is there, works (a pyenv shim may not) and is a version torch and PySide6 support.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && { echo "$$p"; break; }; done)
+endif
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint clean system
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/installed ## Open the window; without a display, do a whole job offscreen and write pictures to runs/tour
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+		$(BIN)/python -m qgui; \
+	else \
+		echo "No display: running the example in an offscreen window"; \
+		QT_QPA_PLATFORM=offscreen $(BIN)/python -m qgui.ui.tour --out runs/tour; \
+	fi
+
+test: lint ## Run the linters, the type checker, the import law and the tests
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test ## Run the linters, the type checker and the import law
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove the environment, caches and builds (results in runs/ stay)
+	rm -rf $(VENV) build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+system:
+	@if [ -z "$(PYTHON)" ]; then echo "No CPython 3.11 to 3.14 found. Install one, or name it: make PYTHON=..." >&2; exit 1; fi
+	@PYTHON="$(PYTHON)" sh packaging/install-system-libraries.sh
+
+$(BIN)/python: | system
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | system $(BIN)/python
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) install -e '.[test]'
+	@touch $@
