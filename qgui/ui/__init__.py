@@ -1,0 +1,1 @@
+"""The window: document and undo, item models, panels, dialogs, theme. Qt, no torch."""

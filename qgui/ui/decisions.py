@@ -1,0 +1,186 @@
+"""What an edit of several layers means: the new rule of each, and which layers may not have it and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from qgui.core import legality
+from qgui.core.layers import Layer, ModelDescription
+from qgui.core.recipe import (
+    ActivationScheme,
+    Mode,
+    Observer,
+    ObserverKind,
+    Recipe,
+    Rule,
+    WeightDtype,
+    WeightScheme,
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """New rules and the layers that were left as they are.
+
+    Attributes:
+        rules: Layer path to its new rule; only layers whose rule changes.
+        skipped: Layer path to the reason why the wish is not possible there.
+    """
+
+    rules: dict[str, Rule] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+#: Returns the new rule of a layer, or the reason why it cannot have it.
+Edit = Callable[[Layer, Rule], Rule | str]
+
+
+def heads(model: ModelDescription, names: Iterable[str]) -> list[Layer]:
+    """Return the layers that carry the rules of the named ones: fused layers lead to their head, each once."""
+    known = {layer.name: layer for layer in model.layers}
+    found: dict[str, Layer] = {}
+    for name in names:
+        layer = known.get(name)
+        if layer is None:
+            continue
+        head = layer if layer.head else known.get(layer.group, layer)
+        found.setdefault(head.name, head)
+    return list(found.values())
+
+
+def decide(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> Decision:
+    """Return what an edit makes of the named layers."""
+    decision = Decision()
+    for layer in heads(model, names):
+        rule = recipe.rule(layer.name)
+        outcome = edit(layer, rule)
+        if isinstance(outcome, str):
+            decision.skipped[layer.name] = outcome
+        elif outcome != rule:
+            decision.rules[layer.name] = outcome
+    return decision
+
+
+def mode_edit(mode: Mode, backend: str) -> Edit:
+    """Return the edit that gives layers a mode and corrects what the mode does not allow."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = legality.mode_reasons(layer, backend)[mode]
+        if reason:
+            return reason
+        if rule.mode is Mode.FLOAT and rule.weight == Rule().weight:
+            rule = msgspec.structs.replace(rule, weight=legality.default_rule(layer, mode, backend).weight)
+        return legality.corrected(msgspec.structs.replace(rule, mode=mode), layer, backend)
+
+    return edit
+
+
+def _needs_weight(layer: Layer) -> str:
+    return "" if legality.has_weight(layer) else f"{layer.type} has no weight to quantize."
+
+
+def _needs_activation(layer: Layer) -> str:
+    if legality.has_activation(layer):
+        return ""
+    if layer.type in legality.FIXED_QPARAMS:
+        return f"PyTorch prescribes scale and zero point of {layer.type}."
+    return f"The output of {layer.type} is not a tensor whose range can be chosen."
+
+
+def weight_scheme_edit(qscheme: WeightScheme) -> Edit:
+    """Return the edit that gives weights a qscheme."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = _needs_weight(layer) or legality.weight_schemes(layer, rule.mode)[qscheme]
+        if reason:
+            return reason
+        weight = msgspec.structs.replace(rule.weight, qscheme=qscheme)
+        if legality.weight_observers(layer, weight)[weight.observer.kind]:
+            weight = msgspec.structs.replace(weight, observer=Observer())
+        return msgspec.structs.replace(rule, weight=weight)
+
+    return edit
+
+
+def weight_dtype_edit(dtype: WeightDtype, backend: str) -> Edit:
+    """Return the edit that gives weights a dtype."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = _needs_weight(layer) or legality.weight_dtypes(layer, rule.mode, backend)[dtype]
+        if reason:
+            return reason
+        return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, dtype=dtype))
+
+    return edit
+
+
+def weight_observer_edit(observer: Observer) -> Edit:
+    """Return the edit that gives weights an observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = _needs_weight(layer) or legality.weight_observers(layer, rule.weight)[observer.kind]
+        if reason:
+            return reason
+        return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, observer=observer))
+
+    return edit
+
+
+def activation_observer_edit(observer: Observer) -> Edit:
+    """Return the edit that gives activations an observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = _needs_activation(layer)
+        if reason:
+            return reason
+        return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, observer=observer))
+
+    return edit
+
+
+def activation_kind_edit(kind: ObserverKind) -> Edit:
+    """Return the edit that gives activations an automatic observer, keeping parameters where it is already that one."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        if rule.activation.observer.kind is kind:
+            return rule
+        return activation_observer_edit(Observer(kind))(layer, rule)
+
+    return edit
+
+
+def activation_scheme_edit(qscheme: ActivationScheme) -> Edit:
+    """Return the edit that gives activations a qscheme."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = _needs_activation(layer)
+        if reason:
+            return reason
+        return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, qscheme=qscheme))
+
+    return edit
+
+
+def reduce_range_edit(reduce_range: bool) -> Edit:
+    """Return the edit that limits activations to seven bits, or gives them all eight."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = _needs_activation(layer)
+        if reason:
+            return reason
+        activation = msgspec.structs.replace(rule.activation, reduce_range=reduce_range)
+        return msgspec.structs.replace(rule, activation=activation)
+
+    return edit
+
+
+def start_edit(mode: Mode, backend: str, reduce_range: bool) -> Edit:
+    """Return the edit that gives layers the rule they start with in a mode."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        return legality.default_rule(layer, mode, backend, reduce_range)
+
+    return edit

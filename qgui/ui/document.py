@@ -1,0 +1,345 @@
+"""What is open: the recipe with its undo history, the model, the data, and what the jobs found out.
+
+The recipe is an immutable value. A panel never edits it: it asks the document, which pushes an undo step, swaps the
+recipe and says which layers changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoStack
+
+from qgui.core import advice, recipe_file
+from qgui.core.layers import Layer, ModelDescription
+from qgui.core.legality import corrected_recipe
+from qgui.core.plan import ActivationRanges
+from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
+from qgui.core.results import (
+    Comparison,
+    DataDescription,
+    ExportResult,
+    LayerResult,
+    MachineDescription,
+    QuantizeResult,
+)
+from qgui.core.statistics import CalibrationRecord
+from qgui.ui import decisions
+from qgui.ui.commands import ChangeRecipe
+
+SUFFIX = ".qgui"
+
+
+@dataclass(frozen=True)
+class RecipeChange:
+    """What a swap of the recipe changed.
+
+    Attributes:
+        layers: Paths of the layers whose rule differs.
+        backend: Whether the backend differs.
+    """
+
+    layers: tuple[str, ...]
+    backend: bool
+
+
+class Document(QObject):
+    """The open model with the decisions about it.
+
+    Signals:
+        recipe_changed: A `RecipeChange`; rules or backend differ.
+        model_changed: Another model is open, or none.
+        model_described: The same model is described anew (shapes became known).
+        data_changed: Other data is open, or none.
+        statistics_changed: A calibration finished or became void.
+        results_changed: A result arrived, or became stale.
+        file_changed: Path or modified mark differ.
+        notice: A sentence about something that was decided differently than asked.
+    """
+
+    recipe_changed = Signal(object)
+    model_changed = Signal()
+    model_described = Signal()
+    data_changed = Signal()
+    statistics_changed = Signal()
+    results_changed = Signal()
+    file_changed = Signal()
+    notice = Signal(str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.undo_stack = QUndoStack(self)
+        self.recipe = Recipe()
+        self.machine: MachineDescription | None = None
+        self.model: ModelDescription | None = None
+        self.data: DataDescription | None = None
+        self.ranges: ActivationRanges | None = None
+        self.result: QuantizeResult | None = None
+        self.comparison: Comparison | None = None
+        self.exports: tuple[ExportResult, ...] = ()
+        self.path: Path | None = None
+        self._digest: str | None = None
+        self._layers: dict[str, Layer] = {}
+        self._other_changes = False
+        self._void = False
+        self.undo_stack.cleanChanged.connect(self.file_changed)
+
+    # What is open
+
+    @property
+    def title(self) -> str:
+        """The name to show: that of the file, else that of the model."""
+        if self.path is not None:
+            return self.path.name
+        return (self.model.title if self.model else self.tr("untitled")) + SUFFIX
+
+    @property
+    def modified(self) -> bool:
+        """Whether there are decisions that no file holds."""
+        return self.model is not None and (self._other_changes or not self.undo_stack.isClean())
+
+    @property
+    def decided(self) -> bool:
+        """Whether the person decided anything beyond what was advised, or came back from a crash."""
+        return self.modified or self.path is not None
+
+    def layer(self, name: str) -> Layer | None:
+        """Return a layer of the open model, None where there is no such."""
+        return self._layers.get(name)
+
+    def set_machine(self, machine: MachineDescription) -> None:
+        """Take note of what the engine's machine can do."""
+        self.machine = machine
+        if self.model is None:
+            self._set_recipe(msgspec.structs.replace(self.recipe, backend=machine.default_backend))
+
+    def reduce_range(self, backend: str) -> bool:
+        """Whether activations need to be limited to seven bits with a backend on this CPU."""
+        return self.machine is not None and self.machine.reduce_range.get(backend, False)
+
+    def open_model(self, model: ModelDescription, reference: ModelReference, data: DataReference) -> None:
+        """Begin with a model and the rules that are advised for it."""
+        backend = self.machine.default_backend if self.machine else self.recipe.backend
+        mode, _ = advice.advised_mode(model)
+        rules = advice.advised_rules(model, mode, backend, self.reduce_range(backend))
+        self._begin(model, Recipe(backend=backend, model=reference, data=data, rules=rules), None)
+
+    def open_recipe(self, model: ModelDescription, recipe: Recipe, path: Path | None) -> tuple[str, ...]:
+        """Begin with a model and the rules of a file; return the layers whose rules had to be corrected."""
+        backend = recipe.backend
+        if self.machine is not None and backend not in self.machine.backends:
+            backend = self.machine.default_backend
+        given = msgspec.structs.replace(recipe, backend=backend)
+        legal, changed = corrected_recipe(given, model.layers)
+        self._begin(model, legal, path)
+        if backend != recipe.backend or changed:
+            self._other_changes = True
+            self.file_changed.emit()
+        return changed
+
+    def describe_model(self, model: ModelDescription) -> None:
+        """Take a fuller description of the open model, in which the data made shapes known."""
+        self.model = model
+        self._layers = {layer.name: layer for layer in model.layers}
+        self.model_described.emit()
+
+    def close_model(self) -> None:
+        """Have nothing open."""
+        self.model = None
+        self._layers = {}
+        self._forget_data()
+        backend = self.machine.default_backend if self.machine else self.recipe.backend
+        self._set_recipe(Recipe(backend=backend))
+        self._begin_history(None)
+        self.model_changed.emit()
+
+    def open_data(self, data: DataDescription, reference: DataReference) -> None:
+        """Take opened data; statistics and results of other data are void."""
+        same = reference == self.recipe.data
+        self.data = data
+        self._drop_statistics()
+        if not same:
+            self._set_recipe(msgspec.structs.replace(self.recipe, data=reference))
+            self._other_changes = self._other_changes or self.model is not None
+        self.data_changed.emit()
+        self.statistics_changed.emit()
+        self.results_changed.emit()
+        self.file_changed.emit()
+
+    # What the jobs found out
+
+    def set_statistics(self, record: CalibrationRecord) -> None:
+        """Take the statistics of a calibration pass.
+
+        Raises:
+            QguiError: They belong to another model.
+        """
+        if self.model is None:
+            return
+        self.ranges = ActivationRanges(self.model, record)
+        self._void = self.result is not None
+        self.statistics_changed.emit()
+        self.results_changed.emit()
+
+    def set_result(self, result: QuantizeResult) -> None:
+        """Take what quantizing made."""
+        self.result = result
+        if self.comparison is not None and self.comparison.recipe_hash == result.recipe_hash and self._void:
+            self.comparison = None
+        self._void = False
+        self.results_changed.emit()
+
+    def set_comparison(self, comparison: Comparison) -> None:
+        """Take a measured comparison."""
+        self.comparison = comparison
+        self.results_changed.emit()
+
+    def set_exports(self, exports: tuple[ExportResult, ...]) -> None:
+        """Take the list of exported files."""
+        self.exports = exports
+        self.results_changed.emit()
+
+    @property
+    def digest(self) -> str:
+        """Hash of the recipe as it is now."""
+        if self._digest is None:
+            self._digest = self.recipe.digest()
+        return self._digest
+
+    @property
+    def result_stale(self) -> bool:
+        """Whether a quantized model exists that these decisions would not make."""
+        return self.result is not None and (self._void or self.result.recipe_hash != self.digest)
+
+    @property
+    def comparison_stale(self) -> bool:
+        """Whether a comparison exists of a model that these decisions would not make."""
+        return self.comparison is not None and (self._void or self.comparison.recipe_hash != self.digest)
+
+    def layer_result(self, name: str) -> LayerResult | None:
+        """Return what became of a layer, with measurements where there are any."""
+        source = self.comparison or self.result
+        if source is None:
+            return None
+        if self._results_source is not source:
+            self._results_source = source
+            self._results_by_name = {entry.name: entry for entry in source.layers}
+        return self._results_by_name.get(name)
+
+    _results_source: QuantizeResult | Comparison | None = None
+    _results_by_name: Mapping[str, LayerResult] = {}
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether a layer is static or QAT, whose activations need ranges from data."""
+        return any(rule.mode in {Mode.STATIC, Mode.QAT} for rule in self.recipe.rules.values())
+
+    # Decisions
+
+    def decide(self, text: str, names: Iterable[str], edit: decisions.Edit, merge_key: str = "") -> None:
+        """Apply an edit to layers as one undo step, and say which layers cannot have it."""
+        if self.model is None:
+            return
+        decision = decisions.decide(self.model, self.recipe, names, edit)
+        if decision.rules:
+            self.undo_stack.push(ChangeRecipe(self, text, decision.rules, merge_key=merge_key))
+        if decision.skipped:
+            first, reason = next(iter(decision.skipped.items()))
+            others = len(decision.skipped) - 1
+            if others:
+                sentence = self.tr("{count} layers stay as they are. {layer}: {reason}")
+                self.notice.emit(sentence.format(count=others + 1, layer=first, reason=reason))
+            else:
+                self.notice.emit(self.tr("{layer} stays as it is: {reason}").format(layer=first, reason=reason))
+
+    def change_backend(self, backend: str) -> None:
+        """Choose the quantized engine, as one undo step with the rules that it makes necessary."""
+        if backend == self.recipe.backend:
+            return
+        wished = msgspec.structs.replace(self.recipe, backend=backend)
+        legal, changed = corrected_recipe(wished, self.model.layers) if self.model else (wished, ())
+        before, after = self.reduce_range(self.recipe.backend), self.reduce_range(backend)
+        rules = {name: legal.rules[name] for name in changed if name in legal.rules}
+        if before != after:
+            for name, rule in legal.rules.items():
+                activation = msgspec.structs.replace(rule.activation, reduce_range=after)
+                rules[name] = msgspec.structs.replace(rule, activation=activation)
+        self.undo_stack.push(ChangeRecipe(self, self.tr("Backend {name}").format(name=backend), rules, backend))
+        if changed:
+            sentence = self.tr("{backend} does not allow everything that was decided; changed: {layers}")
+            self.notice.emit(sentence.format(backend=backend, layers=", ".join(changed)))
+        elif before != after:
+            sentence = (
+                self.tr("{backend} needs reduce range on this CPU: activations use seven bits.")
+                if after
+                else self.tr("{backend} needs no reduce range on this CPU: activations use eight bits.")
+            )
+            self.notice.emit(sentence.format(backend=backend))
+
+    def swap(self, rules: Mapping[str, Rule | None], backend: str) -> None:
+        """Replace rules (None removes one) and the backend. Only undo steps call this."""
+        merged = dict(self.recipe.rules)
+        for name, rule in rules.items():
+            if rule is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = rule
+        other_backend = backend != self.recipe.backend
+        self._set_recipe(msgspec.structs.replace(self.recipe, rules=merged, backend=backend))
+        self.recipe_changed.emit(RecipeChange(tuple(rules), other_backend))
+        self.results_changed.emit()
+
+    # Files
+
+    def save(self, path: Path) -> None:
+        """Write the recipe to a file, which becomes the document's.
+
+        Raises:
+            QguiError: The file cannot be written.
+        """
+        recipe_file.save(self.recipe, path)
+        self.path = path
+        self._other_changes = False
+        self.undo_stack.setClean()
+        self.file_changed.emit()
+
+    def mark_modified(self) -> None:
+        """Count the decisions as unsaved, as after a recovery."""
+        self._other_changes = True
+        self.file_changed.emit()
+
+    def _begin(self, model: ModelDescription, recipe: Recipe, path: Path | None) -> None:
+        self.model = model
+        self._layers = {layer.name: layer for layer in model.layers}
+        self._forget_data()
+        self._set_recipe(recipe)
+        self._begin_history(path)
+        self.model_changed.emit()
+
+    def _begin_history(self, path: Path | None) -> None:
+        self.path = path
+        self._other_changes = False
+        self.undo_stack.clear()
+        self.file_changed.emit()
+
+    def _forget_data(self) -> None:
+        self.data = None
+        self._drop_statistics()
+        self.data_changed.emit()
+        self.statistics_changed.emit()
+        self.results_changed.emit()
+
+    def _drop_statistics(self) -> None:
+        self.ranges = None
+        self.result = None
+        self.comparison = None
+        self.exports = ()
+        self._void = False
+
+    def _set_recipe(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._digest = None

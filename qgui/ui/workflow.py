@@ -1,0 +1,287 @@
+"""What the person asks for, and which jobs that takes: quantizing calibrates first, comparing quantizes first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from PySide6.QtCore import QObject, Signal
+
+from qgui.core import messages, recipe_file, statistics
+from qgui.core.errors import QguiError
+from qgui.core.recipe import DataReference, ModelReference, Recipe
+from qgui.core.results import BackendTiming, MachineDescription
+from qgui.ui import settings as options
+from qgui.ui.document import Document
+from qgui.ui.jobs import Job
+from qgui.ui.settings import RecentEntry, Settings
+from qgui.ui.worker_client import WorkerClient
+
+Then = Callable[[], None]
+
+
+def _nothing() -> None:
+    pass
+
+
+class Workflow(QObject):
+    """Turns wishes into jobs and their outcomes into changes of the document.
+
+    Signals:
+        failed: A `Failed`, to be shown.
+        trust_needed: A `Failed` and a callable that goes on with trust.
+        done: A sentence about something that succeeded.
+        step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
+            `backends`.
+        backends_measured: A tuple of `BackendTiming`, fastest first.
+    """
+
+    failed = Signal(object)
+    trust_needed = Signal(object, object)
+    done = Signal(str)
+    step_finished = Signal(str)
+    backends_measured = Signal(object)
+
+    def __init__(
+        self, document: Document, client: WorkerClient, settings: Settings, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._document = document
+        self._client = client
+        self._settings = settings
+        self._engine_digest: str | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="qgui-", ignore_cleanup_errors=True)
+        self._calibrations = 0
+        client.ready.connect(self._on_ready)
+        client.failed.connect(self._on_failed)
+        client.replaced.connect(self._on_replaced)
+
+    def close(self) -> None:
+        """Remove the working files."""
+        self._folder.cleanup()
+
+    def _on_ready(self, machine: MachineDescription) -> None:
+        self._document.set_machine(machine)
+
+    def _on_failed(self, job: Job | None, event: messages.Failed) -> None:
+        self.failed.emit(event)
+
+    def _on_replaced(self, reason: str) -> None:
+        self._engine_digest = None
+
+    def _job(self, command: messages.Command, title: str) -> Job:
+        return Job(command, title)
+
+    # Opening
+
+    def open_model(
+        self, model: ModelReference, data: DataReference | None = None, trust: bool = False, then: Then = _nothing
+    ) -> None:
+        """Open a model with the rules advised for it, then its data where they are given."""
+
+        def opened(event: messages.ModelOpened) -> None:
+            self._engine_digest = None
+            self._document.open_model(event.model, event.reference, data or DataReference())
+            self._settings.add_recent(RecentEntry("model", event.reference.source, event.reference.weights))
+            self.step_finished.emit("model")
+            if data is not None and data.source:
+                self.open_data(data, then=then)
+            else:
+                then()
+
+        self._open(model, trust, opened, lambda: self.open_model(model, data, trust=True, then=then))
+
+    def open_recipe(self, path: Path, trust: bool = False, then: Then = _nothing) -> None:
+        """Open a recipe file with its model and data."""
+        try:
+            recipe = recipe_file.load(path)
+        except QguiError as error:
+            self.failed.emit(failure_of(error))
+            return
+        self._open_decisions(recipe, path, trust, then)
+
+    def restore(self, recipe: Recipe, path: Path | None) -> None:
+        """Open decisions that were saved automatically."""
+        self._open_decisions(recipe, path, False, self._document.mark_modified)
+
+    def _open_decisions(self, recipe: Recipe, path: Path | None, trust: bool, then: Then) -> None:
+        if not recipe.model.source:
+            error = QguiError(
+                self.tr("Could not open the recipe"),
+                self.tr("it does not say which model it is for"),
+                self.tr("Open the model first and decide anew."),
+            )
+            self.failed.emit(failure_of(error))
+            return
+
+        def opened(event: messages.ModelOpened) -> None:
+            self._engine_digest = None
+            given = msgspec.structs.replace(recipe, model=event.reference)
+            changed = self._document.open_recipe(event.model, given, path)
+            if path is not None:
+                self._settings.add_recent(RecentEntry("recipe", str(path)))
+            if changed:
+                sentence = self.tr("Rules that this model or machine does not allow were corrected: {layers}")
+                self._document.notice.emit(sentence.format(layers=", ".join(changed)))
+            self.step_finished.emit("model")
+            if recipe.data.source:
+                self.open_data(recipe.data, then=then)
+            else:
+                then()
+
+        self._open(recipe.model, trust, opened, lambda: self._open_decisions(recipe, path, True, then))
+
+    def _open(
+        self,
+        model: ModelReference,
+        trust: bool,
+        opened: Callable[[messages.ModelOpened], None],
+        with_trust: Then,
+    ) -> None:
+        job = self._job(messages.OpenModel(model=model, trust=trust), self.tr("Opening model"))
+        self._client.submit(job.success(opened).failure(lambda event: self._refused(event, with_trust)))
+
+    def _refused(self, event: messages.Failed, with_trust: Then) -> None:
+        if event.needs_trust:
+            self.trust_needed.emit(event, with_trust)
+        else:
+            self.failed.emit(event)
+
+    def open_data(self, data: DataReference, trust: bool = False, then: Then = _nothing) -> None:
+        """Open data for the open model."""
+
+        def opened(event: messages.DataOpened) -> None:
+            self._engine_digest = None
+            self._document.open_data(event.data, event.reference)
+            self.step_finished.emit("data")
+            then()
+
+        def heard(event: messages.Event) -> None:
+            if isinstance(event, messages.ModelOpened):
+                self._document.describe_model(event.model)
+
+        job = self._job(messages.OpenData(data=data, trust=trust), self.tr("Opening data"))
+        job.success(opened).event(heard)
+        job.failure(lambda event: self._refused(event, lambda: self.open_data(data, trust=True, then=then)))
+        self._client.submit(job)
+
+    # The steps
+
+    def calibrate(self, then: Then = _nothing) -> None:
+        """Run the calibration samples once."""
+
+        def calibrated(event: messages.Calibrated) -> None:
+            try:
+                self._document.set_statistics(statistics.load(Path(event.path)))
+            except QguiError as error:
+                self.failed.emit(failure_of(error))
+                return
+            self._engine_digest = None
+            sentence = self.tr("Calibrated with {samples} samples in {seconds:.1f} s.")
+            self.done.emit(sentence.format(samples=event.samples, seconds=event.seconds))
+            if event.unfinite:
+                sentence = self.tr("NaN or infinite values came out of {layers}; their ranges leave them out.")
+                self._document.notice.emit(sentence.format(layers=", ".join(event.unfinite)))
+            self.step_finished.emit("calibrate")
+            then()
+
+        self._calibrations += 1
+        path = Path(self._folder.name) / f"statistics-{self._calibrations}.npz"
+        job = self._job(messages.Calibrate(path=str(path)), self.tr("Calibrating"))
+        self._client.submit(job.success(calibrated))
+
+    def quantize(self, then: Then = _nothing) -> None:
+        """Make the quantized model; calibrates first where a layer needs ranges that are not there."""
+        if self._document.needs_calibration and self._document.ranges is None:
+            self.calibrate(then=lambda: self.quantize(then))
+            return
+        recipe = self._document.recipe
+
+        def quantized(event: messages.Quantized) -> None:
+            self._engine_digest = event.result.recipe_hash
+            self._document.set_result(event.result)
+            int8 = sum(layer.scale is not None or bool(layer.weight_scale) for layer in event.result.layers)
+            sentence = self.tr("Quantized {layers} layers in {seconds:.1f} s.")
+            self.done.emit(sentence.format(layers=int8, seconds=event.result.seconds))
+            self.step_finished.emit("quantize")
+            then()
+
+        self._client.submit(self._job(messages.Quantize(recipe=recipe), self.tr("Quantizing")).success(quantized))
+
+    def _with_quantized(self, then: Then) -> None:
+        """Go on when the worker holds the model that the present decisions make."""
+        if self._engine_digest == self._document.digest and not self._document.result_stale:
+            then()
+        else:
+            self.quantize(then)
+
+    def compare(self, then: Then = _nothing) -> None:
+        """Measure float against quantized; quantizes first where the decisions changed."""
+        get = self._settings.get
+
+        def measure() -> None:
+            command = messages.Compare(
+                threads=get(options.THREADS), batch_size=get(options.BATCH_SIZE), runs=get(options.RUNS)
+            )
+            self._client.submit(self._job(command, self.tr("Comparing")).success(compared))
+
+        def compared(event: messages.Compared) -> None:
+            self._document.set_comparison(event.comparison)
+            sentence = self.tr("Compared: {speedup:.2f} times the speed of the float model.")
+            self.done.emit(sentence.format(speedup=event.comparison.speedup))
+            self.step_finished.emit("compare")
+            then()
+
+        self._with_quantized(measure)
+
+    def export(self, folder: Path, formats: tuple[str, ...], then: Then = _nothing) -> None:
+        """Write files and verify each; quantizes first where the decisions changed."""
+
+        def write() -> None:
+            command = messages.Export(folder=str(folder), formats=formats)
+            self._client.submit(self._job(command, self.tr("Exporting")).success(exported))
+
+        def exported(event: messages.Exported) -> None:
+            self._document.set_exports(event.exports)
+            self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))
+            self.step_finished.emit("export")
+            then()
+
+        self._with_quantized(write)
+
+    def measure_backends(self, then: Then = _nothing) -> None:
+        """Measure every engine of the machine with the present decisions; calibrates first where needed."""
+        document = self._document
+        if document.needs_calibration and document.ranges is None:
+            self.calibrate(then=lambda: self.measure_backends(then))
+            return
+
+        def measured(event: messages.BackendsMeasured) -> None:
+            self._engine_digest = None
+            timings: tuple[BackendTiming, ...] = event.timings
+            self.backends_measured.emit(timings)
+            self.step_finished.emit("backends")
+            then()
+
+        command = messages.MeasureBackends(
+            recipe=document.recipe,
+            threads=self._settings.get(options.THREADS),
+            batch_size=self._settings.get(options.BATCH_SIZE),
+        )
+        self._client.submit(self._job(command, self.tr("Measuring backends")).success(measured))
+
+    def weight_ranges(self, layer: str, then: Callable[[Path], None], failed: Callable[[str], None]) -> None:
+        """Ask what each observer would choose for a layer's weight; later questions replace those that wait."""
+        self._client.drop_waiting(messages.WeightRanges)
+        path = Path(self._folder.name) / "weight.npz"
+        job = Job(messages.WeightRanges(layer=layer, path=str(path)), self.tr("Reading weights"), quiet=True)
+        job.success(lambda event: then(Path(event.path)))
+        job.failure(lambda event: failed(f"{event.what}: {event.why}"))
+        self._client.submit(job)
+
+
+def failure_of(error: QguiError) -> messages.Failed:
+    """Return a failure of the window's own as the event that shows it."""
+    return messages.Failed(what=error.what, why=error.why, next_step=error.next_step, details=error.details)
