@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qgui.core.layers import Family, Layer, ModelDescription
-from qgui.core.legality import RECURRENT, default_rule
+from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule
 from qgui.core.recipe import Mode, Rule
 
 _TRANSFORMER_MARKS = frozenset({"LayerNorm", "layer_norm", "softmax", "Softmax", "MultiheadAttention"})
@@ -55,7 +55,7 @@ def advised_mode(model: ModelDescription) -> tuple[Mode, str]:
 
 
 def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_range: bool = False) -> dict[str, Rule]:
-    """Return a rule for every layer that carries one.
+    """Return a rule for every layer that carries one; embeddings stay float, as in PyTorch's defaults.
 
     Args:
         model: The loaded model.
@@ -63,4 +63,8 @@ def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_rang
         backend: The quantized engine.
         reduce_range: Whether the CPU needs activations limited to seven bits.
     """
-    return {layer.name: default_rule(layer, mode, backend, reduce_range) for layer in model.layers if layer.head}
+    return {
+        layer.name: default_rule(layer, Mode.FLOAT if layer.type in EMBEDDINGS else mode, backend, reduce_range)
+        for layer in model.layers
+        if layer.head
+    }

@@ -129,6 +129,7 @@ def of_weight(weight: npt.NDArray[np.float32], per_channel: bool, points: int = 
     bins += np.arange(len(rows))[:, None] * points
     mass = np.bincount(bins.ravel(), weights=(rows != 0).ravel(), minlength=len(rows) * points)
     centers = extremes["low"][:, None] + (np.arange(points)[None] + 0.5) * width[:, None]
+    return Distribution(centers, mass.reshape(len(rows), points), zero, width, **extremes)
 
 
 def choose(observer: Observer, distribution: Distribution, grid: Grid) -> Bounds:
