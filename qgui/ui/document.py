@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
 from qgui.core import advice, recipe_file
-from qgui.core.layers import Layer, ModelDescription
+from qgui.core.layers import Layer, ModelDescription, Tensor
 from qgui.core.legality import corrected_recipe
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
@@ -84,6 +84,7 @@ class Document(QObject):
         self.path: Path | None = None
         self._digest: str | None = None
         self._layers: dict[str, Layer] = {}
+        self._tensors: dict[str, Tensor] = {}
         self._other_changes = False
         self._void = False
         self.undo_stack.cleanChanged.connect(self.file_changed)
@@ -110,6 +111,24 @@ class Document(QObject):
     def layer(self, name: str) -> Layer | None:
         """Return a layer of the open model, None where there is no such."""
         return self._layers.get(name)
+
+    def tensor_of(self, layer: Layer) -> Tensor | None:
+        """Return the tensor that holds a layer's output, None where it has none."""
+        return self._tensors.get(layer.tensor)
+
+    def owner_of(self, layer: Layer) -> Tensor | None:
+        """Return the tensor whose setting decides the range of a layer's output, None where it has no tensor."""
+        tensor = self.tensor_of(layer)
+        return self._tensors.get(tensor.owner, tensor) if tensor is not None else None
+
+    def range_owners(self, names: Iterable[str]) -> list[str]:
+        """Return the layers whose settings decide the ranges of the named layers' outputs, each once."""
+        found: dict[str, None] = {}
+        for name in names:
+            layer = self._layers.get(name)
+            owner = self.owner_of(layer) if layer is not None else None
+            found[owner.layer if owner is not None else name] = None
+        return list(found)
 
     def set_machine(self, machine: MachineDescription) -> None:
         """Take note of what the engine's machine can do."""
@@ -143,14 +162,12 @@ class Document(QObject):
 
     def describe_model(self, model: ModelDescription) -> None:
         """Take a fuller description of the open model, in which the data made shapes known."""
-        self.model = model
-        self._layers = {layer.name: layer for layer in model.layers}
+        self._set_model(model)
         self.model_described.emit()
 
     def close_model(self) -> None:
         """Have nothing open."""
-        self.model = None
-        self._layers = {}
+        self._set_model(None)
         self._forget_data()
         backend = self.machine.default_backend if self.machine else self.recipe.backend
         self._set_recipe(Recipe(backend=backend))
@@ -313,12 +330,16 @@ class Document(QObject):
         self.file_changed.emit()
 
     def _begin(self, model: ModelDescription, recipe: Recipe, path: Path | None) -> None:
-        self.model = model
-        self._layers = {layer.name: layer for layer in model.layers}
+        self._set_model(model)
         self._forget_data()
         self._set_recipe(recipe)
         self._begin_history(path)
         self.model_changed.emit()
+
+    def _set_model(self, model: ModelDescription | None) -> None:
+        self.model = model
+        self._layers = {layer.name: layer for layer in model.layers} if model else {}
+        self._tensors = {tensor.name: tensor for tensor in model.tensors} if model else {}
 
     def _begin_history(self, path: Path | None) -> None:
         self.path = path

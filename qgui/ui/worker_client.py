@@ -244,7 +244,7 @@ class WorkerClient(QObject):
             case messages.Failed():
                 self._fail(self._end_current(), event)
             case _ if self.current.answered_by(event):
-                self._remember(self.current.command, event)
+                self._remember(self.current, event)
                 self._end_current().succeed(event)
             case _:
                 self.current.hear(event)
@@ -267,8 +267,11 @@ class WorkerClient(QObject):
         else:
             self.failed.emit(job, event)
 
-    def _remember(self, command: messages.Command, event: messages.Event) -> None:
-        """Keep what a fresh process would need."""
+    def _remember(self, job: Job, event: messages.Event) -> None:
+        """Keep what a fresh process would need; quiet jobs repeat what is kept already."""
+        if job.quiet:
+            return
+        command = job.command
         match command, event:
             case messages.OpenModel(), messages.ModelOpened(reference=reference):
                 self._model = msgspec.structs.replace(command, model=reference)
@@ -278,8 +281,6 @@ class WorkerClient(QObject):
                 self._statistics = None
             case messages.Calibrate(), messages.Calibrated(path=path):
                 self._statistics = messages.UseStatistics(path=path)
-            case messages.UseStatistics(), _:
-                self._statistics = command
 
     # When things go wrong
 

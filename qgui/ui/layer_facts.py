@@ -1,0 +1,124 @@
+"""What is known of the selected layers: shapes, sizes, fusion, and why one is a leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont
+from PySide6.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from qgui.core.layers import Layer
+from qgui.ui import formatting
+from qgui.ui.document import Document
+
+
+class LayerFacts(QWidget):
+    """A heading and a short table about one or several layers.
+
+    Args:
+        document: For results of the layers.
+        parent: Qt parent.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._document = document
+        self.setObjectName("layerFacts")
+        self.title = self._label("layerFactsTitle")
+        bold = QFont(self.font())
+        bold.setBold(True)
+        self.title.setFont(bold)
+        self.subtitle = self._label("layerFactsSubtitle")
+        self.subtitle.setProperty("faint", True)
+        self._form = QFormLayout()
+        self._form.setHorizontalSpacing(12)
+        self._form.setVerticalSpacing(2)
+        self._values: dict[str, QLabel] = {}
+        for key, text in (
+            ("input", self.tr("Input")),
+            ("output", self.tr("Output")),
+            ("weight", self.tr("Weight")),
+            ("parameters", self.tr("Parameters")),
+            ("macs", self.tr("MACs")),
+            ("fusion", self.tr("Fused")),
+            ("calls", self.tr("Calls")),
+            ("became", self.tr("Became")),
+            ("sqnr", self.tr("SQNR")),
+            ("time", self.tr("Time")),
+        ):
+            value = self._label(f"layerFact_{key}")
+            caption = QLabel(text, self)
+            caption.setProperty("faint", True)
+            self._form.addRow(caption, value)
+            self._values[key] = value
+        self.note = self._label("layerFactsNote")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        for widget in (self.title, self.subtitle):
+            layout.addWidget(widget)
+        layout.addLayout(self._form)
+        layout.addWidget(self.note)
+
+    def _label(self, name: str) -> QLabel:
+        label = QLabel(self)
+        label.setObjectName(name)
+        label.setWordWrap(True)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        return label
+
+    def show_layers(self, layers: Sequence[Layer]) -> None:
+        """Show one layer in full, or the sums of several."""
+        if not layers:
+            self._fill(self.tr("No layer selected"), self.tr("Select a layer on the left."), {}, "")
+        elif len(layers) == 1:
+            self._show_one(layers[0])
+        else:
+            types = sorted({layer.type for layer in layers})
+            facts = {
+                "parameters": formatting.count(sum(layer.parameters for layer in layers)),
+                "macs": formatting.count(sum(layer.macs for layer in layers)),
+            }
+            title = self.tr("{count} layers").format(count=len(layers))
+            self._fill(title, formatting.shortened(", ".join(types), 80), facts, "")
+
+    def _show_one(self, layer: Layer) -> None:
+        kinds = {
+            "input": self.tr("input"),
+            "module": self.tr("module"),
+            "function": self.tr("function"),
+            "inside": self.tr("inside {leaf}").format(leaf=layer.inside) if layer.inside else self.tr("module"),
+        }
+        facts = {
+            "input": formatting.shape(layer.input_shape) if layer.input_shape else "",
+            "output": formatting.shape(layer.output_shape) if layer.output_shape else "",
+            "weight": formatting.shape(layer.weight_shape) if layer.weight_shape else "",
+            "parameters": formatting.count(layer.parameters) if layer.parameters else "",
+            "macs": formatting.count(layer.macs) if layer.macs else "",
+            "fusion": layer.fusion,
+            "calls": self.tr("{count} times").format(count=layer.calls) if layer.calls > 1 else "",
+        }
+        result = self._document.layer_result(layer.name)
+        if result is not None:
+            facts["became"] = result.quantized_type
+            if result.sqnr_db is not None:
+                facts["sqnr"] = formatting.decibel(result.sqnr_db)
+            if result.float_ms is not None and result.quantized_ms is not None:
+                facts["time"] = (
+                    f"{formatting.milliseconds(result.float_ms)} → {formatting.milliseconds(result.quantized_ms)}"
+                )
+        note = self.tr("Not traced: {reason}").format(reason=layer.leaf_reason) if layer.leaf_reason else ""
+        self._fill(layer.name, f"{layer.type} · {kinds[layer.kind]}", facts, note)
+
+    def _fill(self, title: str, subtitle: str, facts: dict[str, str], note: str) -> None:
+        # A path has no spaces to break at; zero-width spaces let it wrap after each dot.
+        self.title.setText(title.replace(".", ".\u200b"))
+        self.title.setAccessibleName(title)
+        self.subtitle.setText(subtitle)
+        for key, label in self._values.items():
+            text = facts.get(key, "")
+            label.setText(text)
+            self._form.setRowVisible(label, bool(text))
+        self.note.setText(note)
+        self.note.setVisible(bool(note))

@@ -1,0 +1,71 @@
+"""Filtering the layer table by text, type and mode; the rows above a match stay."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt
+
+from qgui.core.recipe import Mode
+from qgui.ui.layer_model import SORT_ROLE, Index, LayerModel
+from qgui.ui.layer_tree import Row
+
+
+class LayerFilter(QSortFilterProxyModel):
+    """Lets through the layers that match all three criteria.
+
+    Args:
+        model: The layer table.
+        parent: Qt parent.
+    """
+
+    def __init__(self, model: LayerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._text = ""
+        self._type = ""
+        self._mode: Mode | None = None
+        self.setSortRole(SORT_ROLE)
+        self.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self.setRecursiveFilteringEnabled(True)
+        self.setDynamicSortFilter(False)
+        self.setSourceModel(model)
+
+    @property
+    def active(self) -> bool:
+        """Whether any criterion is set."""
+        return bool(self._text or self._type or self._mode)
+
+    def set_criteria(self, text: str, layer_type: str, mode: Mode | None) -> None:
+        """Filter by a part of path or type, by an exact type, and by mode; empty values let everything through."""
+        wanted = (text.strip().lower(), layer_type, mode)
+        if wanted == (self._text, self._type, self._mode):
+            return
+        self.beginFilterChange()
+        self._text, self._type, self._mode = wanted
+        self.endFilterChange()
+
+    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
+        if not self.active:
+            return True
+        above = self._model.row(source_parent)
+        row = above.rows[source_row] if above is not None else self._model.top(source_row)
+        return self._matches(row)
+
+    def matching_layers(self) -> list[str]:
+        """Return the paths of the layers that carry a rule and match, in order."""
+        return [
+            row.layer.name
+            for row in self._model.rows()
+            if row.layer is not None and row.layer.head and self._matches(row)
+        ]
+
+    def _matches(self, row: Row) -> bool:
+        layer = row.layer
+        if layer is None:
+            return False
+        if not layer.head and row.parent is not None and row.parent.layer is not None and self._matches(row.parent):
+            return True
+        if self._mode is not None and self._model.mode(row) is not self._mode:
+            return False
+        if self._type and layer.type != self._type:
+            return False
+        return self._text in layer.name.lower() or self._text in layer.type.lower()
