@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qgui.core.layers import Family, Layer, ModelDescription
-from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule
+from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule, needs_reduced_range
 from qgui.core.recipe import Mode, Rule
+from qgui.core.results import MachineDescription
 
 _TRANSFORMER_MARKS = frozenset({"LayerNorm", "layer_norm", "softmax", "Softmax", "MultiheadAttention"})
 _ATTENTION_MARKS = frozenset({"softmax", "Softmax", "MultiheadAttention", "scaled_dot_product_attention"})
@@ -52,6 +53,21 @@ def advised_mode(model: ModelDescription) -> tuple[Mode, str]:
             )
         case _:
             return Mode.STATIC, "Static quantization is fastest; choose dynamic if the activations vary widely."
+
+
+def advised_backend(model: ModelDescription, machine: MachineDescription) -> tuple[str, str]:
+    """Return the backend a model starts with and the reason as a sentence.
+
+    Where the default engine would add the products of depthwise convolutions in 16 bits, the first engine that does
+    not is better: activations keep all eight bits.
+    """
+    default = machine.default_backend
+    narrow = any(needs_reduced_range(layer, default) for layer in model.layers)
+    for name in machine.backends if narrow else ():
+        wide = not machine.reduce_range.get(name, False) and name != "qnnpack"
+        if wide and not any(needs_reduced_range(layer, name) for layer in model.layers):
+            return name, f"{name} adds the products of depthwise convolutions in 32 bits; {default} would need 7 bits."
+    return default, "The engine that PyTorch recommends for this processor."
 
 
 def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_range: bool = False) -> dict[str, Rule]:

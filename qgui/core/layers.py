@@ -40,6 +40,7 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
         calls: How often the module is called in one forward pass.
         leaf_reason: Why the module is a leaf: what broke tracing, and where.
         inside: Name of the leaf in which the module lies.
+        feeds_depthwise: Greatest number of groups among the depthwise convolutions that read its output, 0 for none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
     calls: int = 1
     leaf_reason: str = ""
     inside: str = ""
+    feeds_depthwise: int = 0
 
     @property
     def head(self) -> bool:

@@ -180,6 +180,15 @@ def has_weight(layer: Layer) -> bool:
     return layer.type in WEIGHTED and not layer.leaf_reason
 
 
+def needs_reduced_range(layer: Layer, backend: str) -> bool:
+    """Whether a layer's output should keep to seven bits because the kernel that reads it adds in 16 bits.
+
+    FBGEMM's depthwise kernels add pairs of products in saturating 16-bit integers on every x86 CPU; the x86 engine
+    uses them for more than 100 groups, and oneDNN below.
+    """
+    return layer.feeds_depthwise > {"fbgemm": 0, "x86": 100}.get(backend, layer.feeds_depthwise)
+
+
 def default_rule(layer: Layer, mode: Mode, backend: str, reduce_range: bool = False) -> Rule:
     """Return the rule that a layer starts with in a mode, following PyTorch's default qconfigs.
 
@@ -194,7 +203,8 @@ def default_rule(layer: Layer, mode: Mode, backend: str, reduce_range: bool = Fa
         weight = WeightSetting("quint8", "per_channel_affine_float_qparams")
     elif layer.type in TRANSPOSED_CONVOLUTIONS | RECURRENT:
         weight = WeightSetting(qscheme="per_tensor_symmetric")
-    return Rule(nearest_mode(layer, mode, backend), weight, ActivationSetting(reduce_range=reduce_range))
+    activation = ActivationSetting(reduce_range=reduce_range or needs_reduced_range(layer, backend))
+    return Rule(nearest_mode(layer, mode, backend), weight, activation)
 
 
 def nearest_mode(layer: Layer, mode: Mode, backend: str) -> Mode:

@@ -122,12 +122,13 @@ def of_weight(weight: npt.NDArray[np.float32], per_channel: bool, points: int = 
     zero: Float64 = np.count_nonzero(rows == 0, axis=1).astype(np.float64)
     if rows.shape[1] <= points:
         ordered = np.sort(rows, axis=1).astype(np.float64)
-        present: Float64 = np.asarray(ordered != 0, dtype=np.float64)
+        present = np.where(ordered != 0.0, 1.0, 0.0)
         return Distribution(ordered, present, zero, np.zeros(len(rows)), **extremes)
     width = np.maximum((extremes["high"] - extremes["low"]) / points, np.finfo(np.float64).tiny)
     bins = np.minimum(((rows - low[:, None]) / width[:, None]).astype(np.int64), points - 1)
     bins += np.arange(len(rows))[:, None] * points
-    mass = np.bincount(bins.ravel(), weights=(rows != 0).ravel(), minlength=len(rows) * points)
+    counted = np.bincount(bins.ravel(), weights=(rows != 0).ravel(), minlength=len(rows) * points)
+    mass = counted.astype(np.float64)
     centers = extremes["low"][:, None] + (np.arange(points)[None] + 0.5) * width[:, None]
     return Distribution(centers, mass.reshape(len(rows), points), zero, width, **extremes)
 

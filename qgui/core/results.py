@@ -185,12 +185,14 @@ class BackendTiming(msgspec.Struct, frozen=True):
         backend: The engine.
         runtime: The faster of `eager` and `torchscript`.
         median_ms: Median in milliseconds; None where it does not run there.
+        sqnr_db: Ratio of its output against the float model in dB: engines differ in how they add.
         problem: Why it does not run there.
     """
 
     backend: str
     runtime: str
     median_ms: float | None
+    sqnr_db: float | None = None
     problem: str = ""
 
 

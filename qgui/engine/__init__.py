@@ -1,0 +1,1 @@
+"""What torch does: load, trace, observe, quantize, train, measure, export. No Qt."""

@@ -1,0 +1,383 @@
+"""How data is opened: every form of data source, its samples, its split and its batches."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from qgui.core.errors import QguiError
+from qgui.core.recipe import DataReference
+from qgui.core.results import DataDescription
+from qgui.engine import images, python_source
+from qgui.engine.sources import example_module
+
+WHAT = "Could not open the data"
+_RANDOM_SAMPLES = 64
+
+Inputs = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
+
+
+@dataclass
+class Batch:
+    """Some samples.
+
+    Attributes:
+        inputs: Positional tensors, or keyword tensors.
+        target: Class indices or anything a metric wants, shape `(batch, ...)`; None without labels.
+        indices: Index of every sample in the data set.
+    """
+
+    inputs: Inputs
+    target: torch.Tensor | None
+    indices: list[int]
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """All input tensors."""
+        return list(self.inputs.values()) if isinstance(self.inputs, dict) else list(self.inputs)
+
+    def run(self, model: Any) -> Any:
+        """Return the model's outputs for these inputs."""
+        return model(**self.inputs) if isinstance(self.inputs, dict) else model(*self.inputs)
+
+
+class Samples(Protocol):
+    """Samples by index; each is a batch of one."""
+
+    labelled: bool
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
+
+
+class Data:
+    """Opened data with its split into calibration and evaluation samples.
+
+    Args:
+        reference: Where it comes from and how it is divided.
+        samples: The samples.
+
+    Raises:
+        QguiError: There are too few samples.
+    """
+
+    def __init__(self, reference: DataReference, samples: Samples) -> None:
+        if len(samples) == 0:
+            raise QguiError(WHAT, f"{reference.source} holds no samples", "Choose data with at least two samples.")
+        self.reference = reference
+        self.samples = samples
+        held_out = samples.held_out if isinstance(samples, ExampleDigits) else 0
+        self.calibration, self.evaluation = split(len(samples), reference, held_out)
+
+    @cached_property
+    def first(self) -> Batch:
+        """The first calibration sample, for shapes."""
+        return self.samples[self.calibration[0]]
+
+    def batches(self, indices: Sequence[int], batch_size: int | None = None) -> Iterator[Batch]:
+        """Yield samples in batches of equal shapes.
+
+        Args:
+            indices: Which samples.
+            batch_size: Samples per batch, the reference's if None.
+
+        Raises:
+            QguiError: A sample cannot be read.
+        """
+        size = batch_size or self.reference.batch_size
+        waiting: list[Batch] = []
+        for index in indices:
+            sample = self.samples[index]
+            alike = not waiting or [t.shape for t in waiting[0].tensors] == [t.shape for t in sample.tensors]
+            if waiting and (len(waiting) == size or not alike):
+                yield join(waiting)
+                waiting = []
+            waiting.append(sample)
+        if waiting:
+            yield join(waiting)
+
+    def describe(self) -> DataDescription:
+        """Return what the window and the command line show."""
+        return DataDescription(
+            source=self.reference.source,
+            samples=len(self.samples),
+            calibration=len(self.calibration),
+            evaluation=len(self.evaluation),
+            input_shapes=tuple(tuple(t.shape) for t in self.first.tensors),
+            labelled=self.samples.labelled,
+            classes=self.samples.classes,
+            notes=self.samples.notes,
+        )
+
+
+def split(count: int, reference: DataReference, held_out: int = 0) -> tuple[list[int], list[int]]:
+    """Return the indices of calibration and evaluation samples: a seeded shuffle, disjoint unless overlap is wished.
+
+    Args:
+        count: Number of samples.
+        reference: How many of each are wanted, and the seed.
+        held_out: Where the first samples were kept from training, their number: only they are evaluated.
+
+    Raises:
+        QguiError: Nothing is left to evaluate.
+    """
+    if reference.calibrate < 1:
+        raise QguiError(WHAT, "calibration needs at least one sample", "Ask for one or more calibration samples.")
+    order: list[int] = np.random.default_rng(reference.seed).permutation(count).tolist()
+    if held_out:
+        rest = [index for index in order if index < held_out]
+        calibration = [index for index in order if index >= held_out][: reference.calibrate]
+    else:
+        calibration = order[: reference.calibrate]
+        rest = order if reference.overlap else order[len(calibration) :]
+    if not rest:
+        why = f"all {count} samples are used for calibration and none is left to evaluate"
+        raise QguiError(WHAT, why, "Calibrate with fewer samples, or allow the same samples for both (--overlap).")
+    evaluation = rest[: reference.evaluate] if reference.evaluate else rest
+    return sorted(calibration), sorted(evaluation)
+
+
+def join(samples: Sequence[Batch]) -> Batch:
+    """Return one batch of several samples of equal shapes."""
+    first = samples[0]
+    if isinstance(first.inputs, dict):
+        inputs: Inputs = {key: torch.cat([s.inputs[key] for s in samples]) for key in first.inputs}  # type: ignore[call-overload]
+    else:
+        inputs = tuple(torch.cat(parts) for parts in zip(*(s.inputs for s in samples), strict=True))
+    targets = [s.target for s in samples]
+    target = None if any(t is None for t in targets) else torch.cat([t for t in targets if t is not None])
+    return Batch(inputs, target, [index for s in samples for index in s.indices])
+
+
+def open_data(reference: DataReference) -> Data:
+    """Return the data that a reference names.
+
+    Raises:
+        QguiError: It cannot be opened.
+    """
+    kind, _, rest = reference.source.partition(":")
+    if kind == "example":
+        samples: Samples = _example(rest)
+    elif kind == "folder":
+        samples = images.ImageFolder(Path(rest), reference)
+    elif kind == "random":
+        samples = RandomSamples(_shape(rest))
+    elif reference.source.endswith(".npz"):
+        samples = _arrays(Path(reference.source))
+    else:
+        samples = _python(reference.source)
+    return Data(reference, samples)
+
+
+class ArraySamples:
+    """Samples held in arrays.
+
+    Args:
+        x: Shape `(samples, ...)`.
+        y: Shape `(samples,)`, or None.
+        classes: Class names.
+        notes: What the person should know.
+    """
+
+    def __init__(
+        self, x: torch.Tensor, y: torch.Tensor | None, classes: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> None:
+        self._x, self._y = x, y
+        self.labelled = y is not None
+        self.classes = tuple(classes)
+        self.notes = tuple(notes)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._x)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one sample as a batch of one."""
+        target = None if self._y is None else self._y[index : index + 1]
+        return Batch((self._x[index : index + 1],), target, [index])
+
+
+class RandomSamples:
+    """Normal random numbers of a shape, for latency only.
+
+    Args:
+        shape: Shape of a batch; its first entry is the batch size and is taken as one sample each.
+    """
+
+    labelled = False
+    classes: tuple[str, ...] = ()
+    notes = ("Random numbers: ranges and accuracy mean nothing, latency does.",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape[1:]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return _RANDOM_SAMPLES
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one sample as a batch of one."""
+        generator = torch.Generator().manual_seed(index)
+        return Batch((torch.randn((1, *self._shape), generator=generator),), None, [index])
+
+
+class ListedSamples:
+    """Samples cut from batches that a callable returned."""
+
+    def __init__(self, batches: Sequence[Batch], notes: Sequence[str] = ()) -> None:
+        self._samples = [piece for batch in batches for piece in _cut(batch)]
+        for index, piece in enumerate(self._samples):
+            piece.indices = [index]
+        self.labelled = all(piece.target is not None for piece in self._samples)
+        self.classes: tuple[str, ...] = ()
+        self.notes = tuple(notes)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one sample as a batch of one."""
+        return self._samples[index]
+
+
+class DatasetSamples:
+    """Samples of a map-style `torch.utils.data.Dataset`."""
+
+    def __init__(self, dataset: Any, source: str) -> None:
+        self._dataset, self._source = dataset, source
+        self.labelled = self._read(0).target is not None if len(dataset) else False
+        self.classes = tuple(str(name) for name in getattr(dataset, "classes", ()))
+        self.notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one sample as a batch of one."""
+        return self._read(index)
+
+    def _read(self, index: int) -> Batch:
+        item = python_source.call(lambda: self._dataset[index], self._source, f"Could not read sample {index}")
+        batch = as_batch(item, self._source)
+        lift = lambda t: t.unsqueeze(0)  # noqa: E731
+        if isinstance(batch.inputs, dict):
+            inputs: Inputs = {key: lift(value) for key, value in batch.inputs.items()}
+        else:
+            inputs = tuple(lift(value) for value in batch.inputs)
+        return Batch(inputs, None if batch.target is None else lift(batch.target), [index])
+
+
+def as_batch(item: Any, source: str) -> Batch:
+    """Return a batch of what a data set or iterable gave: `(inputs, target)`, or inputs alone.
+
+    Raises:
+        QguiError: It is nothing of that kind.
+    """
+    inputs, target = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
+    if isinstance(inputs, Mapping):
+        found: Inputs = {str(key): _tensor(value, source) for key, value in inputs.items()}
+    elif isinstance(inputs, (tuple, list)):
+        found = tuple(_tensor(value, source) for value in inputs)
+    else:
+        found = (_tensor(inputs, source),)
+    return Batch(found, None if target is None else _tensor(target, source), [])
+
+
+def _tensor(value: Any, source: str) -> torch.Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
+    try:
+        return torch.as_tensor(np.asarray(value) if not isinstance(value, (int, float)) else value)
+    except (TypeError, ValueError) as error:
+        hint = "Let it give (inputs, target) with tensors or arrays; use a transform for images."
+        raise QguiError(WHAT, f"{source} gave a {type(value).__name__} where a tensor is needed", hint) from error
+
+
+def _cut(batch: Batch) -> list[Batch]:
+    count = batch.tensors[0].shape[0] if batch.tensors[0].dim() else 1
+    pieces = []
+    for i in range(count):
+        if isinstance(batch.inputs, dict):
+            inputs: Inputs = {key: value[i : i + 1] for key, value in batch.inputs.items()}
+        else:
+            inputs = tuple(value[i : i + 1] for value in batch.inputs)
+        pieces.append(
+            Batch(inputs, None if batch.target is None else batch.target.reshape(count, -1)[i].reshape(-1), [])
+        )
+    return pieces
+
+
+def _example(name: str) -> Samples:
+    if name != "digits":
+        raise QguiError(WHAT, f"there is no example data '{name}'", "Choose example:digits.")
+    x_train, y_train, x_test, y_test = example_module("digits_data").split()
+    x, y = torch.from_numpy(np.concatenate([x_test, x_train])), torch.from_numpy(np.concatenate([y_test, y_train]))
+    return ExampleDigits(x, y, len(x_test))
+
+
+class ExampleDigits(ArraySamples):
+    """The handwritten digits: the held-out part first, which alone is evaluated; calibration takes training samples."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor, held_out: int) -> None:
+        super().__init__(x, y, [str(digit) for digit in range(10)])
+        self.held_out = held_out
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        shape = ()
+    if len(shape) < 2 or min(shape) < 1:
+        raise QguiError(WHAT, f"'{text}' is no shape", "Write it as in random:1x3x224x224, the batch first.")
+    return shape
+
+
+def _arrays(path: Path) -> Samples:
+    if not path.is_file():
+        raise QguiError(WHAT, f"there is no file {path}", "Check the path.")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = list(arrays.files)
+            x = arrays["x"] if "x" in names else None
+            y = arrays["y"] if "y" in names else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise QguiError(
+            WHAT, f"{path} is damaged or no .npz file ({error})", "Save it again with numpy.savez."
+        ) from error
+    if x is None:
+        raise QguiError(WHAT, f"{path} holds {', '.join(names) or 'nothing'}, but no array x", "Name the inputs x.")
+    if y is not None and len(y) != len(x):
+        raise QguiError(WHAT, f"{path} holds {len(x)} inputs and {len(y)} labels", "Give one label per input.")
+    tensor = torch.from_numpy(x)
+    tensor = tensor.float() if tensor.is_floating_point() else tensor
+    return ArraySamples(tensor, None if y is None else torch.from_numpy(y))
+
+
+def _python(source: str) -> Samples:
+    if python_source.split_callable(source) is None:
+        hint = "Write example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, package.module:CALLABLE or random:SHAPE."
+        raise QguiError(WHAT, f"'{source}' is no data source", hint)
+    found = python_source.call(python_source.load_callable(source, WHAT), source, WHAT)
+    if hasattr(found, "__getitem__") and hasattr(found, "__len__") and not isinstance(found, (list, tuple)):
+        if hasattr(found, "batch_size") and hasattr(found, "dataset"):
+            return ListedSamples([as_batch(item, source) for item in found])
+        return DatasetSamples(found, source)
+    try:
+        batches = [as_batch(item, source) for item in found]
+    except TypeError as error:
+        why = f"{source} returned a {type(found).__name__}"
+        raise QguiError(WHAT, why, "Let it return a Dataset or an iterable of (inputs, target) batches.") from error
+    return ListedSamples([batch for batch in batches if batch.tensors])

@@ -1,0 +1,706 @@
+"""Trace a model into its canonical graph and lower that graph to int8 with given scales.
+
+This file needs nothing but torch: QGUI runs it, and every exported script holds a copy of it, so that both do the same.
+
+The canonical graph computes what the model computes in evaluation mode, written so that PyTorch's FX quantization can
+treat it well: convolutions and linear layers written as functions become modules, symmetric zero padding moves into
+the convolution that reads it, activation functions become modules of their own, dropout is left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import operator
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+from torch.ao.quantization import (
+    FixedQParamsObserver,
+    MinMaxObserver,
+    PerChannelMinMaxObserver,
+    PlaceholderObserver,
+    QConfig,
+    QConfigMapping,
+    default_fixed_qparams_range_0to1_observer,
+    default_fixed_qparams_range_neg1to1_observer,
+    quantize_dynamic,
+)
+from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
+from torch.ao.quantization.observer import ObserverBase
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+#: Operations that only move elements: they work on int8 tensors and keep scale and zero point.
+MOVES = frozenset(
+    {"view", "reshape", "flatten", "permute", "transpose", "contiguous", "squeeze", "unsqueeze", "getitem", "chunk"}
+    | {"split", "unbind", "expand", "narrow", "repeat", "pad", "unflatten", "swapaxes", "movedim", "t", "detach"}
+)
+TUPLE_MOVES = frozenset({"chunk", "split", "unbind"})
+FIXED_MODULES = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax, nn.Tanh)
+RECURRENT_MODULES = (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+_ZERO_PADS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+_SAME_SCALE = (nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+
+Decisions = dict[str, Any]
+
+
+class Untraceable(Exception):
+    """The root module itself cannot be traced."""
+
+
+# --- Tracing -----------------------------------------------------------------------------------------------------
+
+
+class LeafTracer(fx.Tracer):
+    """Traces with given modules as leaves and remembers the innermost module whose forward broke."""
+
+    def __init__(self, leaves: Collection[str] = ()) -> None:
+        super().__init__()
+        self.leaves = frozenset(leaves)
+        self.broken: tuple[str, type[nn.Module], Exception] | None = None
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module stays one call: what torch.nn brings, and the given leaves."""
+        if module_qualified_name in self.leaves:
+            return True
+        native = m.__module__.startswith(("torch.nn", "torch.ao.nn"))
+        return native and not isinstance(m, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Trace a module and note where an exception comes from."""
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception as error:
+            if self.broken is None:
+                self.broken = (self.path_of_module(m), type(m), error)
+            raise
+
+
+def _constants(model: nn.Module, given: Collection[str] | None) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    parameters = inspect.signature(model.forward).parameters
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if name not in given and parameter.default is not inspect.Parameter.empty
+    } or None
+
+
+def trace(model: nn.Module, leaves: Collection[str] = (), given: Collection[str] | None = None) -> fx.GraphModule:
+    """Return the traced graph module; parameters of forward that are not `given` keep their defaults."""
+    tracer = LeafTracer(leaves)
+    constants = _constants(model, given)
+    graph = tracer.trace(model, concrete_args=constants)
+    for node in reversed(list(graph.nodes)):
+        checks = node.op == "call_function" and node.target.__name__ in ("_assert_is_none", "_assert", "eq")
+        variadic = node.op == "placeholder" and str(node.target).startswith("*")
+        unused_input = node.op == "placeholder" and (variadic or node.target in (constants or {}))
+        if not node.users and ((checks and constants) or unused_input):
+            graph.erase_node(node)
+    return fx.GraphModule(tracer.root, graph)
+
+
+def find_leaves(
+    model: nn.Module, given: Collection[str] | None = None, limit: int = 200
+) -> dict[str, tuple[str, Exception]]:
+    """Return the smallest modules that cannot be traced: path to class name and what went wrong.
+
+    Raises:
+        Untraceable: The root's own forward breaks.
+    """
+    leaves: dict[str, tuple[str, Exception]] = {}
+    for _ in range(limit):
+        tracer = LeafTracer(leaves)
+        try:
+            tracer.trace(model, concrete_args=_constants(model, given))
+        except Exception as error:
+            if tracer.broken is None:
+                raise Untraceable(str(error)) from error
+            path, kind, cause = tracer.broken
+            alike = [name for name, module in model.named_modules() if type(module) is kind]
+            leaves.update(dict.fromkeys((*alike, path), (kind.__name__, cause)))
+        else:
+            return leaves
+    raise Untraceable("too many of its modules cannot be traced")
+
+
+# --- The canonical graph -----------------------------------------------------------------------------------------
+
+
+def canonical(model: nn.Module, leaves: Collection[str] = (), given: Collection[str] | None = None) -> fx.GraphModule:
+    """Return the canonical graph module of a model in evaluation mode; the model itself is left as it is."""
+    traced = trace(copy.deepcopy(model).eval(), leaves, given)
+    for rewrite in (
+        _drop_identities,
+        _functions_of_methods,
+        _modules_of_functions,
+        _merge_padding,
+        _modules_of_activations,
+        _unshare_modules,
+    ):
+        rewrite(traced)
+    traced.graph.lint()
+    traced.recompile()
+    traced.delete_all_unused_submodules()
+    again = fx.GraphModule(traced, LeafTracer(leaves).trace(traced)).eval()
+    before, after = list(traced.graph.nodes), list(again.graph.nodes)
+    if len(before) == len(after):
+        for old, new in zip(before, after, strict=True):
+            new.meta["scope"] = _scope_of(old)
+    return again
+
+
+def called(node: fx.Node, module: nn.Module) -> nn.Module | None:
+    """Return the module that a node calls, or None."""
+    return module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def name_of(node: fx.Node) -> str:
+    """Return the bare name of the function or method that a node calls, or an empty string."""
+    if node.op == "call_method":
+        return str(node.target).rstrip("_")
+    if node.op == "call_function":
+        return str(getattr(node.target, "__name__", "")).rstrip("_")
+    return ""
+
+
+def argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
+    """Return an argument of a node by position or name."""
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+
+
+def _swap(node: fx.Node, fresh: fx.Node) -> fx.Node:
+    node.replace_all_uses_with(fresh)
+    node.graph.erase_node(node)
+    return fresh
+
+
+def _call_function(node: fx.Node, target: Callable[..., Any], args: Any, kwargs: Any) -> fx.Node:
+    with node.graph.inserting_before(node):
+        fresh = node.graph.call_function(target, tuple(args), dict(kwargs))
+    fresh.meta.update(node.meta)
+    return _swap(node, fresh)
+
+
+def _call_module(module: nn.Module, node: fx.Node, path: str, fresh: nn.Module, source: Any) -> fx.Node:
+    holder = module
+    *parents, last = path.split(".")
+    for part in parents:
+        if not isinstance(getattr(holder, part, None), nn.Module):
+            setattr(holder, part, nn.Module())
+        holder = getattr(holder, part)
+    setattr(holder, last, fresh.eval())
+    with node.graph.inserting_before(node):
+        call = node.graph.call_module(path, (source,))
+    call.meta.update(node.meta)
+    return _swap(node, call)
+
+
+def _free_path(module: nn.Module, path: str) -> str:
+    taken = {name for name, _ in module.named_modules()}
+    taken |= {name for name, _ in module.named_parameters()} | {name for name, _ in module.named_buffers()}
+    candidate, count = path, 1
+    while candidate in taken or not candidate:
+        candidate, count = f"{path}_{count}", count + 1
+    return candidate
+
+
+def value_at(module: nn.Module, path: str) -> Any:
+    """Return the parameter or buffer at a path."""
+    return operator.attrgetter(path)(module)
+
+
+def _drop_identities(module: fx.GraphModule) -> None:
+    """Leave out what does nothing in evaluation mode."""
+    for node in list(module.graph.nodes):
+        idle = isinstance(called(node, module), (nn.Identity, *_DROPOUTS))
+        if name_of(node) in ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"):
+            idle = argument(node, 2, "training", True) is False
+        elif name_of(node) == "stochastic_depth":
+            idle = argument(node, 3, "training", True) is False
+        if idle and node.args and isinstance(node.args[0], fx.Node):
+            _swap(node, node.args[0])
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "iadd": operator.add,
+    "mul": operator.mul,
+    "imul": operator.mul,
+    "matmul": torch.matmul,
+    "bmm": torch.matmul,
+    "mean": torch.mean,
+    "flatten": torch.flatten,
+    "concat": torch.cat,
+    "concatenate": torch.cat,
+    "softmax": F.softmax,
+    "clamp": torch.clamp,
+    "clip": torch.clamp,
+}
+
+
+def _functions_of_methods(module: fx.GraphModule) -> None:
+    """Write methods, synonyms and some modules as the functions that PyTorch's backend configuration knows."""
+    for node in list(module.graph.nodes):
+        target = called(node, module)
+        if isinstance(target, nn.Flatten):
+            _call_function(node, torch.flatten, (node.args[0], target.start_dim, target.end_dim), {})
+        elif isinstance(target, _ZERO_PADS) and getattr(target, "value", 0.0) == 0.0:
+            _call_function(node, F.pad, (node.args[0], list(target.padding)), {})
+        wanted = _FUNCTIONS.get(name_of(node))
+        if wanted is None or node.target is wanted or node.kwargs.keys() & {"alpha", "out", "dtype", "_stacklevel"}:
+            continue
+        if wanted in (operator.add, operator.mul) and (node.kwargs or len(node.args) != 2):
+            continue
+        _call_function(node, wanted, node.args, node.kwargs)
+
+
+_CONVOLUTIONS: dict[Any, type[nn.Module]] = {
+    torch.conv1d: nn.Conv1d,
+    torch.conv2d: nn.Conv2d,
+    torch.conv3d: nn.Conv3d,
+    F.conv1d: nn.Conv1d,
+    F.conv2d: nn.Conv2d,
+    F.conv3d: nn.Conv3d,
+}
+
+
+def _wide(value: Any, dimensions: int) -> Any:
+    if isinstance(value, str):
+        return value
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,) * dimensions
+
+
+def _module_of_function(node: fx.Node, weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Module | None:
+    if node.target is F.linear:
+        fresh: nn.Module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+    else:
+        names = ("stride", "padding", "dilation", "groups")
+        stride, padding, dilation, groups = (
+            argument(node, 3 + i, name, 0 if name == "padding" else 1) for i, name in enumerate(names)
+        )
+        if any(isinstance(value, fx.Node) for value in (stride, padding, dilation, groups)):
+            return None
+        dimensions = weight.dim() - 2
+        fresh = _CONVOLUTIONS[node.target](
+            weight.shape[1] * groups,
+            weight.shape[0],
+            tuple(weight.shape[2:]),
+            stride=_wide(stride, dimensions),
+            padding=_wide(padding, dimensions),
+            dilation=_wide(dilation, dimensions),
+            groups=groups,
+            bias=bias is not None,
+            device="meta",
+        )
+    fresh.weight = weight
+    fresh.bias = bias
+    return fresh
+
+
+def _modules_of_functions(module: fx.GraphModule) -> None:
+    """Turn convolutions and linear layers written as functions of parameters into modules, at the same path."""
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or not (node.target in _CONVOLUTIONS or node.target is F.linear):
+            continue
+        weight, bias = argument(node, 1, "weight"), argument(node, 2, "bias")
+        stored = [a for a in (weight, bias) if isinstance(a, fx.Node) and a.op == "get_attr"]
+        if weight not in stored or (bias is not None and bias not in stored):
+            continue
+        values = [value_at(module, str(a.target)) for a in stored]
+        if not all(isinstance(value, nn.Parameter) for value in values):
+            continue
+        fresh = _module_of_function(node, values[0], values[1] if bias is not None else None)
+        if fresh is None:
+            continue
+        path, _, last = str(weight.target).rpartition(".")
+        inner = any(n.op == "call_module" and str(n.target).startswith(f"{path}.") for n in module.graph.nodes)
+        replaceable = path and last == "weight" and not inner
+        target = path if replaceable else _free_path(module, f"{weight.target}_{name_of(node)}")
+        _call_module(module, node, target, fresh, argument(node, 0, "input"))
+    module.graph.eliminate_dead_code()
+
+
+def _merge_padding(module: fx.GraphModule) -> None:
+    """Move symmetric zero padding into the convolution that alone reads it; int8 kernels are fastest so."""
+    for node in list(module.graph.nodes):
+        if name_of(node) != "pad" or argument(node, 2, "mode", "constant") != "constant":
+            continue
+        padding = argument(node, 1, "pad")
+        readers = [called(user, module) for user in node.users]
+        whole = isinstance(padding, (list, tuple)) and all(isinstance(p, int) and p >= 0 for p in padding)
+        if argument(node, 3, "value", 0.0) not in (0, 0.0, None) or len(readers) != 1 or not whole:
+            continue
+        convolution = readers[0]
+        if not isinstance(convolution, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            continue
+        pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
+        called_once = sum(
+            n.op == "call_module" and n.target == next(iter(node.users)).target for n in module.graph.nodes
+        )
+        fits = len(pairs) == len(convolution.kernel_size) and all(before == after for before, after in pairs)
+        plain = not isinstance(convolution.padding, str) and not any(convolution.padding)
+        if not (fits and plain and called_once == 1 and convolution.padding_mode == "zeros"):
+            continue
+        convolution.padding = tuple(before for before, _ in pairs)
+        convolution._reversed_padding_repeated_twice = [p for pair in reversed(pairs) for p in pair]
+        _swap(node, node.args[0])
+
+
+def _activation_module(node: fx.Node) -> nn.Module | None:
+    """Return the module that does what an activation function with constant parameters does."""
+    name = name_of(node)
+    simple: dict[str, type[nn.Module]] = {
+        "relu": nn.ReLU,
+        "relu6": nn.ReLU6,
+        "sigmoid": nn.Sigmoid,
+        "tanh": nn.Tanh,
+        "hardsigmoid": nn.Hardsigmoid,
+        "hardswish": nn.Hardswish,
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+    }
+    if any(isinstance(a, fx.Node) for a in (*node.args[1:], *node.kwargs.values())):
+        return None
+    if name == "gelu":
+        return nn.GELU(approximate=argument(node, 1, "approximate", "none"))
+    if name in simple:
+        return simple[name]()
+    if name == "leaky_relu":
+        return nn.LeakyReLU(argument(node, 1, "negative_slope", 0.01))
+    if name == "elu":
+        return nn.ELU(argument(node, 1, "alpha", 1.0))
+    if name == "hardtanh":
+        return nn.Hardtanh(argument(node, 1, "min_val", -1.0), argument(node, 2, "max_val", 1.0))
+    if name == "softmax" and argument(node, 1, "dim") is not None and argument(node, 3, "dtype") is None:
+        return nn.Softmax(argument(node, 1, "dim"))
+    if name == "clamp":
+        low, high = argument(node, 1, "min"), argument(node, 2, "max")
+        return nn.Hardtanh(float(low), float(high)) if low is not None and high is not None and low < high else None
+    return None
+
+
+def _modules_of_activations(module: fx.GraphModule) -> None:
+    """Turn activation functions into modules, so that each can be named, fused and given a mode."""
+    for node in list(module.graph.nodes):
+        if node.op not in ("call_function", "call_method") or not node.args or not isinstance(node.args[0], fx.Node):
+            continue
+        fresh = _activation_module(node)
+        if fresh is not None:
+            scope = _scope_of(node)
+            path = f"{scope}.{name_of(node)}" if scope else name_of(node)
+            _call_module(module, node, _free_path(module, path), fresh, node.args[0])
+    for node in module.graph.nodes:
+        target = called(node, module)
+        if (
+            isinstance(target, nn.Hardtanh)
+            and type(target) is nn.Hardtanh
+            and (target.min_val, target.max_val) == (0.0, 6.0)
+        ):
+            module.set_submodule(str(node.target), nn.ReLU6().eval())
+
+
+def _scope_of(node: fx.Node) -> str:
+    """Return the path of the module in whose forward a node was traced."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return str(list(stack.values())[-1][0]) if stack else ""
+
+
+def _unshare_modules(module: fx.GraphModule) -> None:
+    """Give every call of a module without state (ReLU, pooling) a module of its own."""
+    seen: set[str] = set()
+    for node in module.graph.nodes:
+        target = called(node, module)
+        if target is None:
+            continue
+        path = str(node.target)
+        if path in seen and not list(target.parameters()) and not list(target.buffers()):
+            path = _free_path(module, path)
+            holder, _, last = path.rpartition(".")
+            setattr(module.get_submodule(holder), last, copy.deepcopy(target))
+            node.target = path
+        seen.add(path)
+
+
+# --- Lowering ----------------------------------------------------------------------------------------------------
+
+
+class Preset(ObserverBase):
+    """An observer that does not observe: it returns scale and zero point that were chosen before."""
+
+    def __init__(
+        self,
+        scale: Any = 1.0,
+        zero_point: Any = 0,
+        dtype: torch.dtype = torch.quint8,
+        qscheme: torch.qscheme = torch.per_tensor_affine,
+        quant_min: int = 0,
+        quant_max: int = 255,
+        ch_axis: int = 0,
+    ) -> None:
+        super().__init__(dtype=dtype, is_dynamic=False)
+        whole = torch.float32 if qscheme is torch.per_channel_affine_float_qparams else torch.int64
+        self.scale = torch.as_tensor(scale, dtype=torch.float32).reshape(-1)
+        self.zero_point = torch.as_tensor(zero_point, dtype=whole).reshape(-1)
+        self.qscheme = qscheme
+        self.quant_min, self.quant_max, self.ch_axis = quant_min, quant_max, ch_axis
+        self.set = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the tensor as it is."""
+        return x
+
+    def calculate_qparams(self, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the chosen scale and zero point."""
+        return self.scale, self.zero_point
+
+
+@contextmanager
+def engine(backend: str) -> Iterator[None]:
+    """Select a quantized engine, as conversion and running both need, and restore the one before."""
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = backend
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def weight_observer(weight: dict[str, Any] | None) -> Any:
+    """Return the observer constructor for a decided weight; without numbers, one that takes the full range."""
+    if weight is None:
+        return MinMaxObserver.with_args(dtype=torch.qint8, qscheme=torch.per_tensor_symmetric)
+    qscheme = getattr(torch, weight["qscheme"])
+    dtype = getattr(torch, weight["dtype"])
+    if dtype is torch.float16:
+        return PlaceholderObserver.with_args(dtype=torch.float16)
+    if "scale" not in weight:
+        kind = PerChannelMinMaxObserver if weight["qscheme"].startswith("per_channel") else MinMaxObserver
+        return kind.with_args(dtype=dtype, qscheme=qscheme)
+    return Preset.with_args(
+        scale=weight["scale"],
+        zero_point=weight["zero_point"],
+        dtype=dtype,
+        qscheme=qscheme,
+        quant_min=weight["quant_min"],
+        quant_max=weight["quant_max"],
+        ch_axis=0,
+    )
+
+
+def qconfig_of(decision: dict[str, Any], module: nn.Module | None = None) -> QConfig:
+    """Return the qconfig of one decided layer."""
+    weight = weight_observer(decision.get("weight"))
+    if decision["mode"] == "dynamic":
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            return QConfig(activation=PlaceholderObserver.with_args(dtype=torch.float), weight=weight)
+        half = (decision.get("weight") or {}).get("dtype") == "float16"
+        dtype = torch.float16 if half else torch.quint8
+        return QConfig(activation=PlaceholderObserver.with_args(dtype=dtype, is_dynamic=True), weight=weight)
+    if isinstance(module, FIXED_MODULES):
+        signed = isinstance(module, nn.Tanh)
+        fixed = default_fixed_qparams_range_neg1to1_observer if signed else default_fixed_qparams_range_0to1_observer
+        return QConfig(activation=fixed, weight=weight)
+    return QConfig(activation=Preset, weight=weight)
+
+
+def qconfig_mapping(module: fx.GraphModule, decisions: Decisions) -> QConfigMapping:
+    """Return the qconfig of every decided module and functional call of a canonical graph."""
+    mapping = QConfigMapping().set_global(None)
+    counts: dict[Any, int] = {}
+    qconfigs: dict[str, QConfig] = {}
+    for node in module.graph.nodes:
+        index = counts.get(node.target, 0)
+        counts[node.target] = index + 1
+        decision = decisions["layers"].get(node.name)
+        if decision is None:
+            continue
+        if "follows" in decision:
+            qconfigs[node.name] = qconfigs[decision["follows"]]
+        else:
+            qconfigs[node.name] = qconfig_of(decision, called(node, module))
+        if node.op == "call_module":
+            mapping.set_module_name(str(node.target), qconfigs[node.name])
+        elif node.op == "call_function":
+            mapping.set_module_name_object_type_order("", node.target, index, qconfigs[node.name])
+    return mapping
+
+
+def fold_clamps(module: fx.GraphModule, names: Collection[str]) -> fx.GraphModule:
+    """Return a copy in which given ReLU6 calls are ReLU: their int8 range already ends at or below six."""
+    folded = copy.deepcopy(module)
+    for node in folded.graph.nodes:
+        if node.name in names:
+            folded.set_submodule(str(node.target), nn.ReLU().train(folded.training))
+    return folded
+
+
+def prepare_custom(leaves: Collection[str]) -> PrepareCustomConfig:
+    """Return the configuration that keeps modules which do not trace as they are."""
+    return PrepareCustomConfig().set_non_traceable_module_names(list(leaves))
+
+
+def fused(module: fx.GraphModule, leaves: Collection[str]) -> fx.GraphModule:
+    """Return the canonical graph with Conv+BN+ReLU and the like fused, in float, as quantization sees it."""
+    mapping = QConfigMapping().set_global(None)
+    prepared: fx.GraphModule = prepare_fx(copy.deepcopy(module), mapping, (), prepare_custom(leaves))
+    return prepared
+
+
+def preset_activations(prepared: fx.GraphModule, tensors: dict[str, dict[str, Any]]) -> None:
+    """Give every observer of a prepared graph the scale and zero point decided for the tensor it sees.
+
+    Raises:
+        KeyError: Nothing was decided for a tensor.
+        ValueError: One shared observer sees tensors with different decisions.
+    """
+    modules = dict(prepared.named_modules(remove_duplicate=False))
+    for node in prepared.graph.nodes:
+        observer = modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(observer, Preset) or isinstance(observer, FixedQParamsObserver):
+            continue
+        decided = tensors[node.args[0].name]
+        scale = torch.tensor([decided["scale"]], dtype=torch.float32)
+        zero_point = torch.tensor([decided["zero_point"]], dtype=torch.int64)
+        if observer.set and not (torch.equal(observer.scale, scale) and torch.equal(observer.zero_point, zero_point)):
+            raise ValueError(f"{node.args[0].name} shares its observer with a tensor of another range")
+        observer.scale, observer.zero_point = scale, zero_point
+        observer.quant_min, observer.quant_max = decided["quant_min"], decided["quant_max"]
+        observer.set = True
+
+
+def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
+    """Return the int8 model of a canonical graph under decisions; the graph itself is left as it is.
+
+    Args:
+        module: Canonical graph module in evaluation mode.
+        decisions: `backend`, `leaves`, `layers` (node name to mode and weight), `tensors` (tensor name to scale, zero
+            point, quant_min, quant_max), `folded` (names of ReLU6 calls) and `inside` (paths in leaves).
+    """
+    with engine(decisions["backend"]), quiet():
+        folded = fold_clamps(module, decisions["folded"])
+        mapping = qconfig_mapping(folded, decisions)
+        prepared = prepare_fx(folded, mapping, (), prepare_custom(decisions["leaves"]))
+        preset_activations(prepared, decisions["tensors"])
+        converted: fx.GraphModule = convert_fx(prepared)
+        keep_moves_in_int8(converted)
+        if decisions["inside"]:
+            lower_inside(converted, decisions)
+    return converted.eval()
+
+
+def lower_inside(model: nn.Module, decisions: Decisions) -> nn.Module:
+    """Quantize Linear and recurrent layers dynamically, in place, where torch.fx cannot look."""
+    modules = dict(model.named_modules())
+    chosen = {path: qconfig_of(decision, modules[path]) for path, decision in decisions["inside"].items()}
+    with engine(decisions["backend"]), quiet():
+        quantize_dynamic(model, chosen, inplace=True)
+    return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what PyTorch says about its own quantization packages and about observers that did not run."""
+    with warnings.catch_warnings():
+        for text in (
+            "torch.ao.quantization is deprecated and will be removed",
+            "must run observer before calling calculate_qparams",
+            "QConfig must specify a FixedQParamsObserver",
+            "Please use quant_min and quant_max to specify the range for observers",
+            "TypedStorage is deprecated",
+        ):
+            warnings.filterwarnings("ignore", message=f".*{text}")
+        yield
+
+
+# --- Staying in int8 ---------------------------------------------------------------------------------------------
+
+
+def _is_quantize(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target is torch.quantize_per_tensor
+
+
+def _is_dequantize(node: fx.Node) -> bool:
+    return node.op == "call_method" and node.target == "dequantize"
+
+
+def qparams_of(node: Any, module: fx.GraphModule) -> tuple[float, int] | None:
+    """Return scale and zero point of a node's int8 output, None where it has none or they are not plain."""
+    if not isinstance(node, fx.Node):
+        return None
+    target = called(node, module)
+    if target is not None and hasattr(target, "scale") and hasattr(target, "zero_point"):
+        return float(target.scale), int(target.zero_point)
+    if _is_quantize(node):
+        pair: tuple[Any, ...] = node.args[1:3]
+    elif node.op == "call_function" and "quantized" in str(getattr(node.target, "__module__", node.target)):
+        pair = node.args[-2:]
+    elif name_of(node) in MOVES or isinstance(
+        target, (nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+    ):
+        return qparams_of(node.args[0], module)
+    elif name_of(node) in ("cat", "mean", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "interpolate"):
+        source = node.args[0]
+        return qparams_of(source[0] if isinstance(source, (list, tuple)) else source, module)
+    else:
+        return None
+    if not all(isinstance(a, fx.Node) and a.op == "get_attr" for a in pair):
+        return None
+    scale, zero_point = (value_at(module, str(a.target)) for a in pair)
+    return float(scale), int(zero_point)
+
+
+def keep_moves_in_int8(module: fx.GraphModule) -> None:
+    """Let operations that only move elements work on int8, and drop quantize after dequantize of equal scales."""
+    graph = module.graph
+    for node in list(graph.nodes):
+        if _is_dequantize(node):
+            _sink(node)
+    for node in list(graph.nodes):
+        if not _is_quantize(node) or not isinstance(node.args[0], fx.Node) or not _is_dequantize(node.args[0]):
+            continue
+        stored = node.args[0].args[0]
+        before, after = qparams_of(stored, module), qparams_of(node, module)
+        if before is not None and before == after:
+            node.replace_all_uses_with(stored)
+    graph.eliminate_dead_code()
+    graph.lint()
+    module.recompile()
+
+
+def _sink(dequantize: fx.Node) -> None:
+    """Move a dequantize behind the moving operations that read it."""
+    graph, stored = dequantize.graph, dequantize.args[0]
+    for user in list(dequantize.users):
+        name = name_of(user)
+        if name not in MOVES or user.args[0] is not dequantize or not isinstance(stored, fx.Node):
+            continue
+        if name == "pad" and (argument(user, 2, "mode", "constant") != "constant" or argument(user, 3, "value", 0.0)):
+            continue
+        if name in TUPLE_MOVES:
+            parts = list(user.users)
+            if not all(name_of(part) == "getitem" and isinstance(part.args[1], int) for part in parts):
+                continue
+            user.replace_input_with(dequantize, stored)
+            for part in parts:
+                _dequantize_after(graph, part)
+        else:
+            user.replace_input_with(dequantize, stored)
+            _dequantize_after(graph, user)
+
+
+def _dequantize_after(graph: fx.Graph, node: fx.Node) -> None:
+    readers = list(node.users)
+    with graph.inserting_after(node):
+        fresh = graph.call_method("dequantize", (node,))
+    for reader in readers:
+        reader.replace_input_with(node, fresh)
+    _sink(fresh)

@@ -1,0 +1,187 @@
+"""Per layer: how far the quantized output is from the float one, and how long each takes."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import fx, nn
+
+from qgui.core.layers import ModelDescription
+from qgui.core.ranges import decibel
+from qgui.core.results import LayerResult
+from qgui.engine.collect import positional
+from qgui.engine.data import Batch
+from qgui.engine.fx import plain
+from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
+
+
+class _Watching(fx.Interpreter):
+    """Runs a graph and hands each wanted value on."""
+
+    def __init__(self, module: fx.GraphModule, take: Callable[[str, torch.Tensor], None], wanted: set[str]) -> None:
+        super().__init__(module)
+        self._take, self._wanted = take, wanted
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.name in self._wanted:
+            found = value[0] if isinstance(value, tuple) and value else value
+            if isinstance(found, torch.Tensor):
+                self._take(n.name, found.dequantize() if found.is_quantized else found)
+        return value
+
+
+class _Timing(fx.Interpreter):
+    """Runs a graph and times each node."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.times: defaultdict[str, list[float]] = defaultdict(list)
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op in ("placeholder", "get_attr", "output"):
+            return super().run_node(n)
+        began = time.perf_counter()
+        value = super().run_node(n)
+        self.times[n.name].append((time.perf_counter() - began) * 1e3)
+        return value
+
+
+def layer_sqnr(
+    description: ModelDescription, graphs: Graphs, quantized: QuantizedModel, batches: Iterable[Batch]
+) -> dict[str, float]:
+    """Return the measured SQNR in dB of every layer's output; values are compared as their only readers clamp them."""
+    module = quantized.module
+    if not isinstance(module, fx.GraphModule):
+        return {}
+    nodes = node_of_layer(description, graphs, module)
+    tensors = {tensor.name: tensor for tensor in description.tensors}
+    of_float = {layer.tensor: layer.name for layer in description.layers if layer.tensor and layer.name in nodes}
+    of_quantized = {node: layer for layer, node in nodes.items() if layer in of_float.values()}
+    clamps = {layer: tensors[name].clamp for name, layer in of_float.items() if name in tensors}
+    signal: defaultdict[str, float] = defaultdict(float)
+    noise: defaultdict[str, float] = defaultdict(float)
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(name: str, value: torch.Tensor) -> None:
+        kept[of_float[name]] = _clamped(value, clamps.get(of_float[name]))
+
+    def compare(name: str, value: torch.Tensor) -> None:
+        layer = of_quantized[name]
+        reference = kept.pop(layer, None)
+        if reference is not None and reference.shape == value.shape:
+            difference = reference - _clamped(value, clamps.get(layer))
+            signal[layer] += float(reference.double().square().sum())
+            noise[layer] += float(difference.double().square().sum())
+
+    reference_run = _Watching(graphs.fused, keep, set(of_float))
+    quantized_run = _Watching(module, compare, set(of_quantized))
+    names = [str(node.target) for node in graphs.fused.graph.nodes if node.op == "placeholder"]
+    with torch.inference_mode(), plain.engine(quantized.recipe.backend):
+        for batch in batches:
+            inputs = positional(batch, names)
+            kept.clear()
+            reference_run.run(*inputs)
+            quantized_run.run(*inputs)
+    return {layer: decibel(signal[layer], noise[layer]) for layer in signal}
+
+
+def _clamped(value: torch.Tensor, bounds: tuple[float | None, float | None] | None) -> torch.Tensor:
+    if bounds is None or bounds == (None, None):
+        return value
+    return value.clamp(bounds[0], bounds[1])
+
+
+def layer_latency(
+    description: ModelDescription, graphs: Graphs, quantized: QuantizedModel, batch: Batch, runs: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the median time in ms of every layer in the float and in the quantized graph, run in alternation.
+
+    A fused group's float time is the sum over its members.
+    """
+    module = quantized.module
+    if not isinstance(module, fx.GraphModule):
+        return {}, {}
+    plain_run, quantized_run = _Timing(graphs.canonical), _Timing(module)
+    names = [str(node.target) for node in graphs.canonical.graph.nodes if node.op == "placeholder"]
+    inputs = positional(batch, names)
+    with torch.inference_mode(), plain.engine(quantized.recipe.backend):
+        for _ in range(runs + 1):
+            plain_run.run(*inputs)
+            quantized_run.run(*inputs)
+    float_ms: defaultdict[str, float] = defaultdict(float)
+    for layer in description.layers:
+        if layer.node in plain_run.times:
+            float_ms[layer.group or layer.name] += float(np.median(plain_run.times[layer.node][1:]))
+    nodes = node_of_layer(description, graphs, module)
+    times = quantized_run.times
+    int8_ms = {layer: float(np.median(times[node][1:])) for layer, node in nodes.items() if node in times}
+    return dict(float_ms), int8_ms
+
+
+def inside_profile(
+    float_model: nn.Module, quantized: nn.Module, layers: list[str], batches: list[Batch], backend: str
+) -> dict[str, tuple[float, float, float]]:
+    """Return SQNR in dB, float ms and quantized ms of modules that forward hooks can watch."""
+    kept: dict[str, torch.Tensor] = {}
+    signal: defaultdict[str, float] = defaultdict(float)
+    noise: defaultdict[str, float] = defaultdict(float)
+    times: dict[bool, defaultdict[str, list[float]]] = {False: defaultdict(list), True: defaultdict(list)}
+    began: dict[str, float] = {}
+
+    def watch(model: nn.Module, name: str, is_quantized: bool) -> list[Any]:
+        def before(*_: Any) -> None:
+            began[name] = time.perf_counter()
+
+        def after(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            times[is_quantized][name].append((time.perf_counter() - began[name]) * 1e3)
+            value = output[0] if isinstance(output, tuple) else output
+            if not is_quantized:
+                kept[name] = value
+            elif name in kept and kept[name].shape == value.shape:
+                signal[name] += float(kept[name].double().square().sum())
+                noise[name] += float((kept[name] - value).double().square().sum())
+
+        module = model.get_submodule(name)
+        return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+
+    handles = [h for name in layers for h in (*watch(float_model, name, False), *watch(quantized, name, True))]
+    try:
+        with torch.inference_mode(), plain.engine(backend):
+            for batch in batches:
+                batch.run(float_model)
+                batch.run(quantized)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {
+        name: (
+            decibel(signal[name], noise[name]),
+            float(np.median(times[False][name])),
+            float(np.median(times[True][name])),
+        )
+        for name in signal
+        if times[True][name]
+    }
+
+
+def with_profile(
+    results: tuple[LayerResult, ...], sqnr: dict[str, float], float_ms: dict[str, float], int8_ms: dict[str, float]
+) -> tuple[LayerResult, ...]:
+    """Return layer results with measured SQNR and latency filled in."""
+    return tuple(
+        msgspec.structs.replace(
+            result,
+            sqnr_db=sqnr.get(result.name),
+            float_ms=float_ms.get(result.name),
+            quantized_ms=int8_ms.get(result.name),
+        )
+        for result in results
+    )

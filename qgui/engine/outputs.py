@@ -1,0 +1,36 @@
+"""What counts as the output of a model: a tensor, wherever the model puts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from qgui.core.errors import QguiError
+
+
+def main_output(outputs: Any) -> torch.Tensor:
+    """Return the tensor that is scored: the output itself, `logits` of a mapping, or the first tensor found.
+
+    Raises:
+        QguiError: There is no tensor.
+    """
+    if isinstance(outputs, torch.Tensor):
+        return outputs.dequantize() if outputs.is_quantized else outputs
+    if isinstance(outputs, Mapping):
+        return main_output(outputs["logits"] if "logits" in outputs else list(outputs.values()))
+    if isinstance(outputs, (tuple, list)):
+        for value in outputs:
+            if isinstance(value, (torch.Tensor, tuple, list, Mapping)):
+                return main_output(value)
+    raise QguiError(
+        "Could not score the model",
+        f"its output is a {type(outputs).__name__} without a tensor",
+        "Let forward return a tensor, a tuple whose first entry is one, or a mapping with 'logits'.",
+    )
+
+
+def is_class_scores(output: torch.Tensor) -> bool:
+    """Whether an output looks like one score per class for each sample."""
+    return output.dim() == 2 and output.shape[1] > 1

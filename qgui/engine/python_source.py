@@ -1,0 +1,83 @@
+"""Callables of a person's own Python files and packages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qgui.core.errors import QguiError
+
+
+def split_callable(source: str) -> tuple[str, str] | None:
+    """Return file or module and the name of the callable in `PATH.py:CALLABLE` or `package.module:CALLABLE`."""
+    place, colon, name = source.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        return None
+    return place, name
+
+
+def load_callable(source: str, what: str) -> Callable[..., Any]:
+    """Return the callable that a source names.
+
+    Args:
+        source: `PATH.py:CALLABLE` or `package.module:CALLABLE`.
+        what: What fails where it cannot be had, for the message.
+
+    Raises:
+        QguiError: The file is missing or raises, or holds no such callable.
+    """
+    parts = split_callable(source)
+    if parts is None:
+        raise QguiError(what, f"'{source}' names no callable", "Write PATH.py:CALLABLE or package.module:CALLABLE.")
+    place, name = parts
+    module = _file_module(Path(place), what) if place.endswith(".py") else _package_module(place, what)
+    found = getattr(module, name, None)
+    if not callable(found):
+        known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        raise QguiError(what, f"{place} has no callable '{name}'", f"It has: {', '.join(known[:12]) or 'none'}.")
+    return found  # type: ignore[no-any-return]
+
+
+def call(function: Callable[..., Any], source: str, what: str, *args: Any) -> Any:
+    """Return what a person's callable returns.
+
+    Raises:
+        QguiError: It raises.
+    """
+    try:
+        return function(*args)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{source} raised {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+        raise QguiError(what, why, "Correct it, then try again.", traceback.format_exc()) from error
+
+
+def _file_module(path: Path, what: str) -> Any:
+    if not path.is_file():
+        raise QguiError(what, f"there is no file {path}", "Check the path.")
+    spec = importlib.util.spec_from_file_location(f"qgui_source_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise QguiError(what, f"{path} is no Python file", "Choose a .py file.")
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    sys.modules[spec.name] = module
+    call(lambda: spec.loader.exec_module(module), str(path), what)  # type: ignore[union-attr]
+    return module
+
+
+def _package_module(name: str, what: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        hint = "Install the package, or write PATH.py:CALLABLE for a file."
+        raise QguiError(what, f"there is no module {error.name}", hint) from error
+    except Exception as error:
+        why = f"importing {name} raised {type(error).__name__}: {error}"
+        raise QguiError(what, why, "Correct it, then try again.", traceback.format_exc()) from error

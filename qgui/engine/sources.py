@@ -1,0 +1,240 @@
+"""How a model is opened: every form of model source, and the weights that go into it."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle  # noqa: TID251 - only for the exception that torch.load raises
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from qgui.core.errors import NeedsTrust, QguiError
+from qgui.core.recipe import ModelReference
+from qgui.core.resources import resources
+from qgui.engine import python_source
+
+WHAT = "Could not open the model"
+EXAMPLES = ("digits-cnn", "digits-lstm", "digits-transformer")
+
+
+@dataclass
+class LoadedModel:
+    """A model in evaluation mode.
+
+    Attributes:
+        module: The model.
+        title: Short name to show.
+        input_shape: Shape of its input for one sample where the source tells, batch first.
+        pretrained: False where the weights are random.
+        notes: What the person should know.
+    """
+
+    module: nn.Module
+    title: str
+    input_shape: tuple[int, ...] | None = None
+    pretrained: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+def open_model(reference: ModelReference, trust: bool = False) -> LoadedModel:
+    """Return the model that a reference names, with its weights, in evaluation mode.
+
+    Args:
+        reference: Source and weights.
+        trust: Whether the person agreed to run code that a pickle file holds.
+
+    Raises:
+        NeedsTrust: The file can only be opened by running code that it holds.
+        QguiError: The model cannot be opened.
+    """
+    source = reference.source
+    kind, _, name = source.partition(":")
+    if kind == "example":
+        loaded = _example(name)
+    elif kind == "torchvision":
+        loaded = _torchvision(name, reference.weights)
+    elif source.endswith((".pt", ".pth")):
+        loaded = _whole_model(Path(source), trust)
+    else:
+        loaded = _python(source)
+    if reference.weights and not (kind == "torchvision" and not Path(reference.weights).suffix):
+        load_weights(loaded.module, Path(reference.weights), trust)
+        loaded.pretrained = True
+        loaded.notes = [note for note in loaded.notes if "random" not in note]
+    loaded.module.eval()
+    return loaded
+
+
+def example_module(name: str) -> ModuleType:
+    """Return a module of the bundled examples (`digits_networks` or `digits_data`)."""
+    path = resources() / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"qgui_example_{name}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise QguiError("Could not open the example", f"{path} is missing", "Install QGUI again.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _example(name: str) -> LoadedModel:
+    if name not in EXAMPLES:
+        raise QguiError(WHAT, f"there is no example '{name}'", f"Choose one of {', '.join(EXAMPLES)}.")
+    build = getattr(example_module("digits_networks"), name.replace("-", "_"))
+    module = build()
+    module.load_state_dict(load_file(resources() / "examples" / f"{name}.safetensors"))
+    return LoadedModel(module, name, (1, 1, 8, 8))
+
+
+def _torchvision(name: str, weights: str) -> LoadedModel:
+    import torchvision
+
+    known = torchvision.models.list_models()
+    if name not in known:
+        near = [model for model in known if model.startswith(name[:4])][:8]
+        raise QguiError(WHAT, f"torchvision has no model '{name}'", f"Near by: {', '.join(near) or 'none'}.")
+    named = weights and not Path(weights).suffix
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") and not named else {}
+    try:
+        module = torchvision.models.get_model(name, weights=weights if named else None, **options)
+    except Exception as error:
+        hint = "Check the name of the weights and the connection, or give a file with --weights."
+        raise QguiError(WHAT, f"torchvision: {error}", hint) from error
+    side = 224
+    try:
+        crop = torchvision.models.get_model_weights(name).DEFAULT.transforms().crop_size
+        side = crop[0] if isinstance(crop, (list, tuple)) else int(crop)
+    except (AttributeError, ValueError, TypeError):
+        pass
+    notes = [] if named else ["The weights are random (give --weights): accuracy means nothing, latency does."]
+    return LoadedModel(module, name, (1, 3, side, side), bool(named), notes)
+
+
+def _python(source: str) -> LoadedModel:
+    if python_source.split_callable(source) is None:
+        hint = "Write example:NAME, torchvision:NAME, PATH.py:CALLABLE, package.module:CALLABLE or PATH.pt."
+        reason = f"there is no file {source}" if "/" in source or "." in source else f"'{source}' is no model source"
+        raise QguiError(WHAT, reason, hint)
+    function = python_source.load_callable(source, WHAT)
+    torch.manual_seed(0)
+    module = python_source.call(function, source, WHAT)
+    if not isinstance(module, nn.Module):
+        why = f"{source} returned a {type(module).__name__}"
+        raise QguiError(WHAT, why, "Let it return a torch.nn.Module.")
+    return LoadedModel(module, python_source.split_callable(source)[1])  # type: ignore[index]
+
+
+def _whole_model(path: Path, trust: bool) -> LoadedModel:
+    content = read_checkpoint(path, trust, WHAT)
+    if isinstance(content, nn.Module):
+        return LoadedModel(content, path.stem)
+    if isinstance(content, dict):
+        hint = "Open the Python code that builds the model and give this file as its weights."
+        raise QguiError(WHAT, f"{path} holds a state dict, not a model", hint)
+    raise QguiError(WHAT, f"{path} holds a {type(content).__name__}, not a model", "Save the model with torch.save.")
+
+
+def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
+    """Return what `torch.save` wrote to a file.
+
+    Raises:
+        NeedsTrust: It holds more than tensors, and the person has not agreed to run its code.
+        QguiError: The file is missing, truncated or no checkpoint.
+    """
+    if not path.is_file():
+        raise QguiError(what, f"there is no file {path}", "Check the path.")
+    if path.stat().st_size == 0:
+        raise QguiError(what, f"{path} is empty", "Copy or download it again.")
+    if _is_torchscript(path):
+        hint = "Open the Python code that builds it and give the state dict as weights."
+        raise QguiError(what, f"{path} is a TorchScript program, whose layers cannot be changed", hint)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not trust)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "Weights only" in str(error):
+            raise NeedsTrust(
+                what,
+                f"{path} holds Python code that would run while it is opened",
+                "Open it only if you trust whoever made it (--trust on the command line).",
+                str(error),
+            ) from error
+        raise _broken(path, what, error) from error
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+        raise _broken(path, what, error) from error
+    except (AttributeError, ModuleNotFoundError) as error:
+        hint = "Start QGUI where the classes of the model can be imported, or open its Python code instead."
+        raise QguiError(what, f"a class that {path} needs is missing: {error}", hint) from error
+
+
+def _broken(path: Path, what: str, error: Exception) -> QguiError:
+    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return QguiError(what, f"{path} is damaged or no PyTorch file ({line})", "Copy or download it again.")
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def load_weights(module: nn.Module, path: Path, trust: bool = False) -> None:
+    """Load a state dict into a model; the model is untouched where it does not fit.
+
+    Raises:
+        NeedsTrust: The file holds more than tensors.
+        QguiError: The file cannot be read, or its keys or shapes do not fit.
+    """
+    what = "Could not load the weights"
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise QguiError(what, f"there is no file {path}", "Check the path.")
+        try:
+            content: Any = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise _broken(path, what, error) from error
+    else:
+        content = read_checkpoint(path, trust, what)
+    if isinstance(content, nn.Module):
+        content = content.state_dict()
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        raise QguiError(what, f"{path} holds no state dict", "Save it with torch.save(model.state_dict(), path).")
+    if content and all(key.startswith("module.") for key in content):
+        content = {key.removeprefix("module."): value for key, value in content.items()}
+    _check_fit(module, content, path, what)
+    module.load_state_dict(content)
+
+
+def _check_fit(module: nn.Module, content: dict[str, torch.Tensor], path: Path, what: str) -> None:
+    own = module.state_dict()
+    missing = [key for key in own if key not in content and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in content if key not in own]
+    wrong = [f"{k}: {tuple(content[k].shape)} for {tuple(own[k].shape)}" for k in own if k in content]
+    wrong = [
+        text
+        for text, k in zip(wrong, (k for k in own if k in content), strict=True)
+        if own[k].shape != content[k].shape
+    ]
+    if not (missing or unexpected or wrong):
+        for key in own:
+            content.setdefault(key, own[key])
+        return
+    counts = [(missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape")]
+    told = [
+        f"{len(keys)} keys {label} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        for keys, label in counts
+        if keys
+    ]
+    details = "\n".join(f"{label}:\n  " + "\n  ".join(keys) for keys, label in counts if keys)
+    hint = "Choose the weights of this architecture, or the code of theirs."
+    raise QguiError(what, f"{path.name} does not fit the model: {'; '.join(told)}", hint, details)
