@@ -222,5 +222,5 @@ def fingerprint(module: torch.nn.Module) -> str:
     for name, value in module.state_dict().items():
         if isinstance(value, torch.Tensor):
             digest.update(name.encode())
-            digest.update(value.detach().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+            digest.update(value.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

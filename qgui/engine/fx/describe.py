@@ -144,7 +144,9 @@ class Rows:
         for node in self._fused_nodes.values():
             module = plain.called(node, self._graphs.fused)
             module = module[0] if isinstance(module, nn.Sequential) else module
-            depthwise = isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.groups == module.in_channels > 1
+            depthwise = (
+                isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.groups == module.in_channels > 1
+            )
             source = node.args[0] if node.args else None
             if depthwise and isinstance(source, fx.Node) and source.name in tensors:
                 layer = tensors[tensors[source.name].owner].layer

@@ -606,6 +606,11 @@ def lower_inside(model: nn.Module, decisions: Decisions) -> nn.Module:
     return model
 
 
+def lower_untraced(model: nn.Module, decisions: Decisions) -> nn.Module:
+    """Return a copy of a model that does not trace, its decided modules dynamically quantized."""
+    return lower_inside(copy.deepcopy(model).eval(), decisions)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what PyTorch says about its own quantization packages and about observers that did not run."""
@@ -615,7 +620,8 @@ def quiet() -> Iterator[None]:
             "must run observer before calling calculate_qparams",
             "QConfig must specify a FixedQParamsObserver",
             "Please use quant_min and quant_max to specify the range for observers",
-            "TypedStorage is deprecated",
+            "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation functions",
+            "`torch.jit.",
         ):
             warnings.filterwarnings("ignore", message=f".*{text}")
         yield

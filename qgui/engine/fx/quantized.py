@@ -95,9 +95,7 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
     target = plain.called(node, module)
     kind = type(target).__name__ if target is not None else str(getattr(node.target, "__name__", node.target))
     if is_dynamic(target):
-        return LayerResult(
-            layer.name, layer.type, Mode.DYNAMIC, quantized_type=f"dynamic {kind}", **_weight_of(target)
-        )
+        return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=f"dynamic {kind}", **_weight_of(target))
     qparams = plain.qparams_of(node, module)  # type: ignore[arg-type]
     if qparams is None:
         return LayerResult(layer.name, layer.type, Mode.FLOAT, quantized_type=kind)

@@ -22,8 +22,8 @@ from torch.ao.quantization import (
 from torch.ao.quantization.quantize_fx import prepare_qat_fx
 
 from qgui.core.errors import QguiError
-from qgui.engine.data import Batch, Data
 from qgui.engine.collect import positional
+from qgui.engine.data import Batch, Data
 from qgui.engine.fx import plain
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
@@ -144,7 +144,9 @@ def _qconfig(decision: dict[str, Any], module: nn.Module | None) -> QConfig:
     )
     if isinstance(module, plain.FIXED_MODULES):
         signed = isinstance(module, nn.Tanh)
-        fixed = default_fixed_qparams_range_neg1to1_fake_quant if signed else default_fixed_qparams_range_0to1_fake_quant
+        fixed = (
+            default_fixed_qparams_range_neg1to1_fake_quant if signed else default_fixed_qparams_range_0to1_fake_quant
+        )
         return QConfig(activation=fixed, weight=weight)
     return QConfig(activation=PresetFakeQuantize, weight=weight)
 

@@ -1,0 +1,132 @@
+"""Latency, measured honestly: all variants in alternation, in one run, with pinned threads and warm-up."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from qgui.core.results import Latency
+from qgui.engine.data import Batch
+from qgui.engine.fx import plain
+from qgui.engine.outputs import main_output
+from qgui.engine.progress import Progress
+
+WARM_UP = 3
+
+
+@dataclass
+class Variant:
+    """Something to be timed.
+
+    Attributes:
+        subject: `float` or `quantized`.
+        runtime: `eager` or `torchscript`.
+        backend: Engine that must be selected while it runs, empty for float.
+        run: Runs it once.
+    """
+
+    subject: Literal["float", "quantized"]
+    runtime: Literal["eager", "torchscript"]
+    backend: str
+    run: Callable[[], Any]
+
+
+@contextmanager
+def pinned_threads(threads: int) -> Iterator[None]:
+    """Let torch use this many threads, and as many as before afterwards; 0 leaves them."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def measure(variants: list[Variant], threads: int, runs: int, progress: Progress) -> list[list[float]]:
+    """Return the times of every variant in ms, shape `(variants, runs)`: one run of each in turn, then the next.
+
+    Raises:
+        Cancelled: The person asked to stop.
+    """
+    times: list[list[float]] = [[] for _ in variants]
+    with torch.inference_mode(), pinned_threads(threads):
+        for turn in range(-WARM_UP, runs):
+            progress.step("Measuring latency", turn + WARM_UP, runs + WARM_UP)
+            for variant, collected in zip(variants, times, strict=True):
+                with plain.engine(variant.backend or torch.backends.quantized.engine):
+                    began = time.perf_counter()
+                    variant.run()
+                    passed = (time.perf_counter() - began) * 1e3
+                if turn >= 0:
+                    collected.append(passed)
+    return times
+
+
+def latency_of(variant: Variant, times: list[float]) -> Latency:
+    """Return median, 95th percentile and fastest of a variant's times in ms."""
+    ordered = np.array(times)
+    return Latency(
+        variant.subject,
+        variant.runtime,
+        float(np.median(ordered)),
+        float(np.percentile(ordered, 95)),
+        float(ordered.min()),
+        len(times),
+        tuple(round(t, 4) for t in times),
+    )
+
+
+class NotTraceable(Exception):
+    """A model cannot become a TorchScript program that computes the same."""
+
+
+class _MainOutput(nn.Module):
+    """Calls a model and returns its scored tensor, so that outputs of any kind can be traced."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self._names = names
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """Return the scored tensor."""
+        if self._names:
+            return main_output(self.model(**dict(zip(self._names, tensors, strict=True))))
+        return main_output(self.model(*tensors))
+
+
+def torchscript(model: nn.Module, backend: str, batch: Batch) -> torch.jit.ScriptModule:
+    """Return a model traced with `torch.jit.trace` and frozen; it takes the inputs by position.
+
+    Raises:
+        NotTraceable: It does not trace, or what it computes depends on the data's values.
+    """
+    names = tuple(batch.inputs) if isinstance(batch.inputs, dict) else ()
+    wrapped = _MainOutput(model, names).eval() if names or not _gives_tensor(model, batch, backend) else model
+    with torch.no_grad(), plain.engine(backend or torch.backends.quantized.engine), plain.quiet():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", torch.jit.TracerWarning)
+            try:
+                traced = torch.jit.trace(wrapped, tuple(batch.tensors), check_trace=False)
+                frozen = torch.jit.freeze(traced.eval())
+            except Exception as error:
+                lines = str(error).strip().splitlines()
+                raise NotTraceable(lines[0] if lines else type(error).__name__) from error
+        branches = [str(w.message) for w in caught if "Python boolean" in str(w.message)]
+        if branches:
+            raise NotTraceable("its control flow depends on the values of tensors")
+    return frozen  # type: ignore[no-any-return]
+
+
+def _gives_tensor(model: nn.Module, batch: Batch, backend: str) -> bool:
+    with torch.inference_mode(), plain.engine(backend or torch.backends.quantized.engine):
+        return isinstance(batch.run(model), torch.Tensor)
