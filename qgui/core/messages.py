@@ -169,10 +169,17 @@ class ModelOpened(Event, frozen=True):
 
 
 class DataOpened(Event, frozen=True):
-    """The data is open."""
+    """The data is open.
+
+    Attributes:
+        data: What is known of it.
+        reference: Where it comes from.
+        model: The open model described again, with the shapes that this data gives; None where none is open.
+    """
 
     data: DataDescription
     reference: DataReference
+    model: ModelDescription | None = None
 
 
 class Calibrated(Event, frozen=True):

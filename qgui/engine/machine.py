@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-import cpuinfo
+import functools
+import platform
+from pathlib import Path
+
 import psutil
 import torch
 
 from qgui.core.results import MachineDescription
+from qgui.engine.fx import plain
 
-#: Backends in the order of preference where nothing was measured.
+#: Backends in the order of preference where nothing was measured; on ARM the other way round.
 _PREFERENCE = ("x86", "onednn", "fbgemm", "qnnpack")
 
 
 def backends() -> tuple[str, ...]:
     """Return the quantized engines that torch supports here, the likely best first."""
     supported = [name for name in torch.backends.quantized.supported_engines if name != "none"]
-    arm = torch.backends.cpu.get_cpu_capability().startswith("SVE") or _flags() & {"neon", "asimd"}
-    order = tuple(reversed(_PREFERENCE)) if arm else _PREFERENCE
+    on_arm = platform.machine().lower().startswith(("arm", "aarch64"))
+    order = tuple(reversed(_PREFERENCE)) if on_arm else _PREFERENCE
     return tuple(sorted(supported, key=lambda name: order.index(name) if name in order else len(order)))
 
 
+@functools.cache
 def needs_reduced_range(backend: str) -> bool:
-    """Whether int8 products may overflow 16 bits on this CPU, so that activations must keep to seven bits.
+    """Whether an engine's convolutions add products in too few bits here, so that activations must keep to seven.
 
-    The x86 kernels without VNNI add pairs of 8-bit products in 16 bits; QNNPACK widens first and never overflows.
+    Measured: the greatest activations and weights are multiplied and the sum is held against the exact one. Kernels
+    for x86 without VNNI add pairs of 8-bit products in saturating 16-bit integers and fall short.
     """
-    if backend == "qnnpack" or not _flags() & {"sse2", "avx", "avx2"}:
-        return False
-    return not _flags() & {"avx512_vnni", "avx512vnni", "avx_vnni", "avxvnni"}
+    channels, size = 32, 3
+    exact = channels * size * size * 255 * 127
+    with plain.engine(backend), plain.quiet(), torch.no_grad():
+        weight = torch.quantize_per_tensor(torch.full((channels, channels, size, size), 127.0), 1.0, 0, torch.qint8)
+        packed = torch.ops.quantized.conv2d_prepack(weight, None, [1, 1], [0, 0], [1, 1], 1)
+        inputs = torch.quantize_per_tensor(torch.full((1, channels, 8, 8), 255.0), 1.0, 0, torch.quint8)
+        found = torch.ops.quantized.conv2d(inputs, packed, exact / 200.0, 0).dequantize()
+    return bool(found.min() < 0.98 * exact)
 
 
 def describe() -> MachineDescription:
     """Return what the window and the command line show of this machine."""
     engines = backends()
     return MachineDescription(
-        cpu=str(_cpu().get("brand_raw", "unknown processor")),
+        cpu=_processor(),
         cores=psutil.cpu_count(logical=False) or 1,
         threads=torch.get_num_threads(),
         backends=engines,
@@ -45,15 +56,10 @@ def describe() -> MachineDescription:
     )
 
 
-_known: dict[str, object] = {}
-
-
-def _cpu() -> dict[str, object]:
-    if not _known:
-        _known.update(cpuinfo.get_cpu_info())
-    return _known
-
-
-def _flags() -> set[str]:
-    flags = _cpu().get("flags", [])
-    return {str(flag) for flag in flags} if isinstance(flags, list) else set()
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -611,19 +612,29 @@ def lower_untraced(model: nn.Module, decisions: Decisions) -> nn.Module:
     return lower_inside(copy.deepcopy(model).eval(), decisions)
 
 
+#: What PyTorch says about its own quantization packages, and about observers that were never meant to observe.
+EXPECTED_WARNINGS = (
+    "torch.ao.quantization is deprecated and will be removed",
+    "must run observer before calling calculate_qparams",
+    "QConfig must specify a FixedQParamsObserver",
+    "Please use quant_min and quant_max to specify the range for observers",
+    "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation functions",
+    "To copy construct from a tensor, it is recommended to use sourceTensor",
+    "`torch.jit.",
+)
+
+
+def silence() -> None:
+    """Ignore the expected warnings in this process, or within `warnings.catch_warnings`."""
+    for text in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=f".*{re.escape(text)}")
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what PyTorch says about its own quantization packages and about observers that did not run."""
+    """Ignore the expected warnings for a while."""
     with warnings.catch_warnings():
-        for text in (
-            "torch.ao.quantization is deprecated and will be removed",
-            "must run observer before calling calculate_qparams",
-            "QConfig must specify a FixedQParamsObserver",
-            "Please use quant_min and quant_max to specify the range for observers",
-            "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation functions",
-            "`torch.jit.",
-        ):
-            warnings.filterwarnings("ignore", message=f".*{text}")
+        silence()
         yield
 
 

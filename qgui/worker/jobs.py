@@ -1,0 +1,127 @@
+"""What each command does, on the job thread: one at a time, each answered by one event."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from qgui.core import messages, statistics
+from qgui.core.errors import Cancelled, NeedsTrust, QguiError
+from qgui.core.messages import AnyCommand, Event
+from qgui.engine import export
+from qgui.engine.progress import Progress
+from qgui.engine.session import Session
+from qgui.worker.channel import Channel
+
+
+class JobThread(threading.Thread):
+    """Works off commands in the order in which they came.
+
+    Args:
+        channel: Where events go.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(name="jobs", daemon=True)
+        self._channel = channel
+        self._session = Session()
+        self._waiting: queue.Queue[AnyCommand] = queue.Queue()
+        self._lock = threading.Lock()
+        self._running = 0
+        self._cancelled: set[int] = set()
+
+    def submit(self, command: AnyCommand) -> None:
+        """Queue a command."""
+        self._waiting.put(command)
+
+    def cancel(self, job: int) -> None:
+        """Stop a job, running or waiting; 0 means the running one."""
+        with self._lock:
+            self._cancelled.add(job or self._running)
+
+    def run(self) -> None:
+        """Work until the process ends."""
+        while True:
+            command = self._waiting.get()
+            with self._lock:
+                self._running = command.job
+            self._channel.send(self._answer(command))
+            with self._lock:
+                self._running = 0
+                self._cancelled.discard(command.job)
+
+    def _answer(self, command: AnyCommand) -> Event:
+        job = command.job
+        try:
+            self._progress(job).step("Starting", 0, 0)
+            return self._do(command)
+        except Cancelled:
+            return messages.Stopped(job=job)
+        except QguiError as error:
+            return messages.Failed(
+                job=job,
+                what=error.what,
+                why=error.why,
+                next_step=error.next_step,
+                details=error.details or traceback.format_exc(),
+                needs_trust=isinstance(error, NeedsTrust),
+            )
+        except MemoryError:
+            hint = "Use a smaller batch size or fewer samples, or close other programs."
+            return messages.Failed(job=job, what="The job stopped", why="memory ran out", next_step=hint)
+        except Exception as error:
+            return messages.Failed(
+                job=job,
+                what="The job stopped",
+                why=f"{type(error).__name__}: {error}",
+                next_step="Your decisions are kept. Copy the details if you want to report this.",
+                details=traceback.format_exc(),
+            )
+
+    def _progress(self, job: int) -> Progress:
+        def told(phase: str, done: int, total: int, left: float | None) -> None:
+            self._channel.send(messages.Progress(job=job, phase=phase, done=done, total=total, seconds_left=left))
+
+        return Progress(told, lambda: job in self._cancelled)
+
+    def _do(self, command: AnyCommand) -> Event:
+        session, job, progress = self._session, command.job, self._progress(command.job)
+        match command:
+            case messages.OpenModel():
+                opened = session.open_model(command.model, command.trust)
+                return messages.ModelOpened(job=job, model=opened, reference=command.model)
+            case messages.OpenData():
+                data, model = session.open_data(command.data)
+                return messages.DataOpened(job=job, data=data, reference=command.data, model=model)
+            case messages.Calibrate():
+                return self._calibrate(command, progress)
+            case messages.UseStatistics():
+                session.use_statistics(Path(command.path))
+                return messages.StatisticsTaken(job=job, path=command.path)
+            case messages.Quantize():
+                return messages.Quantized(job=job, result=session.quantize(command.recipe, progress))
+            case messages.Compare():
+                comparison = session.compare(progress, command.threads, command.batch_size, command.runs)
+                return messages.Compared(job=job, comparison=comparison)
+            case messages.MeasureBackends():
+                timings = session.measure_backends(command.recipe, progress, command.threads, command.batch_size)
+                return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.Export():
+                exports = export.export(session, Path(command.folder), command.formats, progress)
+                return messages.Exported(job=job, exports=exports)
+            case messages.WeightRanges():
+                session.write_weight_ranges(command.layer, Path(command.path))
+                return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case _:
+                raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")
+
+    def _calibrate(self, command: messages.Calibrate, progress: Progress) -> Event:
+        began = time.monotonic()
+        record = self._session.calibrate(progress, command.threads)
+        statistics.save(record, Path(command.path))
+        return messages.Calibrated(
+            job=command.job, path=command.path, samples=len(record.samples), seconds=time.monotonic() - began
+        )
