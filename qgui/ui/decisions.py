@@ -184,3 +184,13 @@ def start_edit(mode: Mode, backend: str, reduce_range: bool) -> Edit:
         return legality.default_rule(layer, mode, backend, reduce_range)
 
     return edit
+
+
+def weight_choice_edit(qscheme: WeightScheme, observer: Observer) -> Edit:
+    """Return the edit that gives weights a qscheme together with an observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        scheme = weight_scheme_edit(qscheme)(layer, rule)
+        return scheme if isinstance(scheme, str) else weight_observer_edit(observer)(layer, scheme)
+
+    return edit

@@ -16,7 +16,7 @@ from PySide6.QtGui import QUndoStack
 
 from qgui.core import advice, recipe_file
 from qgui.core.layers import Layer, ModelDescription, Tensor
-from qgui.core.legality import corrected_recipe
+from qgui.core.legality import corrected_recipe, needs_reduced_range
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
 from qgui.core.results import (
@@ -142,7 +142,7 @@ class Document(QObject):
 
     def open_model(self, model: ModelDescription, reference: ModelReference, data: DataReference) -> None:
         """Begin with a model and the rules that are advised for it."""
-        backend = self.machine.default_backend if self.machine else self.recipe.backend
+        backend = advice.advised_backend(model, self.machine)[0] if self.machine else self.recipe.backend
         mode, _ = advice.advised_mode(model)
         rules = advice.advised_rules(model, mode, backend, self.reduce_range(backend))
         self._begin(model, Recipe(backend=backend, model=reference, data=data, rules=rules), None)
@@ -279,23 +279,34 @@ class Document(QObject):
             return
         wished = msgspec.structs.replace(self.recipe, backend=backend)
         legal, changed = corrected_recipe(wished, self.model.layers) if self.model else (wished, ())
-        before, after = self.reduce_range(self.recipe.backend), self.reduce_range(backend)
         rules = {name: legal.rules[name] for name in changed if name in legal.rules}
-        if before != after:
-            for name, rule in legal.rules.items():
-                activation = msgspec.structs.replace(rule.activation, reduce_range=after)
-                rules[name] = msgspec.structs.replace(rule, activation=activation)
-        self.undo_stack.push(ChangeRecipe(self, self.tr("Backend {name}").format(name=backend), rules, backend))
+        widths = self._reduced_ranges(legal, backend)
+        self.undo_stack.push(
+            ChangeRecipe(self, self.tr("Backend {name}").format(name=backend), {**rules, **widths}, backend)
+        )
         if changed:
             sentence = self.tr("{backend} does not allow everything that was decided; changed: {layers}")
             self.notice.emit(sentence.format(backend=backend, layers=", ".join(changed)))
-        elif before != after:
-            sentence = (
-                self.tr("{backend} needs reduce range on this CPU: activations use seven bits.")
-                if after
-                else self.tr("{backend} needs no reduce range on this CPU: activations use eight bits.")
+        elif widths:
+            sentence = self.tr("{backend}: {seven} activations use seven bits (reduce range), {eight} now all eight.")
+            seven = sum(rule.activation.reduce_range for rule in widths.values())
+            self.notice.emit(sentence.format(backend=backend, seven=seven, eight=len(widths) - seven))
+
+    def _reduced_ranges(self, recipe: Recipe, backend: str) -> dict[str, Rule]:
+        """Return the rules whose reduce range follows from the backend and differs with the new one."""
+        rules = {}
+        for name, rule in recipe.rules.items():
+            layer = self._layers.get(name)
+            if layer is None:
+                continue
+            before, after = (
+                self.reduce_range(engine) or needs_reduced_range(layer, engine)
+                for engine in (self.recipe.backend, backend)
             )
-            self.notice.emit(sentence.format(backend=backend))
+            if before != after and rule.activation.reduce_range == before:
+                activation = msgspec.structs.replace(rule.activation, reduce_range=after)
+                rules[name] = msgspec.structs.replace(rule, activation=activation)
+        return rules
 
     def swap(self, rules: Mapping[str, Rule | None], backend: str) -> None:
         """Replace rules (None removes one) and the backend. Only undo steps call this."""

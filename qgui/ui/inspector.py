@@ -77,7 +77,9 @@ class Inspector(QScrollArea):
 
     def _build_weight(self) -> QGroupBox:
         box = QGroupBox(self.tr("Weight"), self)
-        self.weight_dtype = ChoiceBox("weightDtype", self.tr("Weight dtype"), self.tr("Type of the stored weight."), box)
+        self.weight_dtype = ChoiceBox(
+            "weightDtype", self.tr("Weight dtype"), self.tr("Type of the stored weight."), box
+        )
         self.weight_scheme = ChoiceBox(
             "weightScheme", self.tr("Weight qscheme"), self.tr("One scale per output channel, or one per tensor."), box
         )
@@ -168,7 +170,9 @@ class Inspector(QScrollArea):
     def _show_mode(self, heads: list[Layer]) -> None:
         backend = self._document.recipe.backend
         modes = [self._document.recipe.rule(layer.name).mode for layer in heads]
-        self.mode.set_choices(self._joint([mode_choices(layer, backend) for layer in heads]), modes[0], len(set(modes)) > 1)
+        self.mode.set_choices(
+            self._joint([mode_choices(layer, backend) for layer in heads]), modes[0], len(set(modes)) > 1
+        )
         if len(set(modes)) > 1:
             self.mode_note.setText(self.tr("The selected layers have different modes."))
             return
@@ -244,7 +248,9 @@ class Inspector(QScrollArea):
         layer = layers[0]
         self.outcome.setText(self._outcome_text(layer))
         rule = self._document.recipe.rule(layer.name)
-        self.activation_note.setText("\n".join(filter(None, [mode_note(rule.mode), *range_notes(self._document, layer)])))
+        self.activation_note.setText(
+            "\n".join(filter(None, [mode_note(rule.mode), *range_notes(self._document, layer)]))
+        )
         self.activation_note.setVisible(bool(self.activation_note.text()))
 
     def _outcome_text(self, layer: Layer) -> str:

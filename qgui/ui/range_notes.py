@@ -23,7 +23,9 @@ def range_notes(document: Document, layer: Layer) -> list[str]:
         return []
     notes = []
     if owner.layer != layer.name:
-        sentence = translate("The range is that of {owner}, because {type} keeps it. Changing it here changes it there.")
+        sentence = translate(
+            "The range is that of {owner}, because {type} keeps it. Changing it here changes it there."
+        )
         notes.append(sentence.format(owner=owner.layer, type=layer.type))
     elif len(owner.sources) > 1:
         sentence = translate("{count} tensors share this range because PyTorch requires it: {names}.")
@@ -41,12 +43,18 @@ def clamp_sentence(tensor: Tensor) -> str:
     """Return why the range ends where the readers cut the values."""
     readers = ", ".join(tensor.clamp_readers)
     low, high = tensor.clamp or (None, None)
-    start = translate("The only reader is {readers}:") if len(tensor.clamp_readers) == 1 else translate("Read only by {readers}:")
+    start = (
+        translate("The only reader is {readers}:")
+        if len(tensor.clamp_readers) == 1
+        else translate("Read only by {readers}:")
+    )
     if low is not None and high is not None:
         bounds = translate("range of the clamped values [{low}, {high}].")
         return f"{start} {bounds}".format(readers=readers, low=formatting.number(low), high=formatting.number(high))
     if low is not None:
-        return f"{start} {translate('range of the values from {low} up.')}".format(readers=readers, low=formatting.number(low))
+        return f"{start} {translate('range of the values from {low} up.')}".format(
+            readers=readers, low=formatting.number(low)
+        )
     return f"{start} {translate('range of the values up to {high}.')}".format(
         readers=readers, high=formatting.number(high)
     )

@@ -1,0 +1,60 @@
+"""A table of which one row is in use: Return, a double click or the word Use in the last column takes another."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+
+class ChoiceTable(QTableView):
+    """A table from which a row is taken.
+
+    Signals:
+        adopted: The row that is to be used.
+
+    Args:
+        model: Its last column says Use.
+        name: Object name.
+        accessible_name: What is listed.
+        rows: Number of rows for which there is always room.
+        parent: Qt parent.
+    """
+
+    adopted = Signal(int)
+
+    def __init__(
+        self, model: QAbstractTableModel, name: str, accessible_name: str, rows: int, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._rows = rows
+        self.setObjectName(name)
+        self.setAccessibleName(accessible_name)
+        self.setModel(model)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setShowGrid(False)
+        self.setAlternatingRowColors(True)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.setIconSize(QSize(28, 12))
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 7)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setHighlightSections(False)
+        header.setStretchLastSection(True)
+        self.clicked.connect(self._on_clicked)
+        self.activated.connect(lambda index: self.adopted.emit(index.row()))
+        model.modelReset.connect(self._fit_height)
+        self._fit_height()
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        if index.column() == self.model().columnCount() - 1:
+            self.adopted.emit(index.row())
+
+    def _fit_height(self) -> None:
+        rows = max(self._rows, self.model().rowCount())
+        height = self.horizontalHeader().sizeHint().height() + rows * self.verticalHeader().defaultSectionSize()
+        self.setFixedHeight(height + 2 * self.frameWidth() + 2)

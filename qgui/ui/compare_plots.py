@@ -1,0 +1,213 @@
+"""The plots of a comparison: every run's latency, accuracy, size, and the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QWidget
+
+from qgui.core.results import Comparison, Latency, LayerResult
+from qgui.ui import formatting
+from qgui.ui.layer_model import POOR_SQNR_DB
+from qgui.ui.plots import Plot, pen, text_item, translucent
+from qgui.ui.theme import Theme
+
+_BOX = 0.28
+_RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
+
+
+def series_label(latency: Latency) -> str:
+    """Return how a measured variant is called."""
+    subject = "float" if latency.subject == "float" else "int8"
+    return f"{subject} {_RUNTIMES[latency.runtime]}"
+
+
+class LatencyPlot(Plot):
+    """A box for each measured variant: quartiles, median, and every run as a dot.
+
+    Args:
+        theme: Whose colours.
+        parent: Qt parent.
+    """
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "latencyPlot", "", "", parent=parent)
+        self.setAccessibleName(self.tr("Latency of each variant"))
+        self.setToolTip(self.tr("Each dot is one run; the box holds the middle half of them, the line is the median."))
+        self._latencies: tuple[Latency, ...] = ()
+        self.label("bottom", self.tr("latency in ms"))
+        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance("float TorchScript  "))
+
+    def show_latencies(self, latencies: Sequence[Latency]) -> None:
+        """Show measured variants, the first at the top."""
+        self._latencies = tuple(latencies)
+        self.redraw()
+
+    def redraw(self) -> None:
+        self.clear()
+        rows = list(reversed(self._latencies))
+        self.getAxis("left").setTicks([[(place, series_label(entry)) for place, entry in enumerate(rows)]])
+        widest = 0.0
+        for place, entry in enumerate(rows):
+            colours = self.theme.colours
+            colour = colours.float_series if entry.subject == "float" else colours.int8_series
+            times = np.array(entry.samples_ms or (entry.min_ms, entry.median_ms, entry.p95_ms))
+            self._draw_box(times, place, colour)
+            shown = float(np.percentile(times, 97))
+            widest = max(widest, shown)
+            median = text_item(formatting.milliseconds(entry.median_ms), colours.text, (0.0, 0.5))
+            median.setPos(shown, place)
+            self.addItem(median, ignoreBounds=True)
+        if rows:
+            self.setXRange(0, widest * 1.22, padding=0)
+            self.setYRange(-0.6, len(rows) - 0.4, padding=0)
+
+    def _draw_box(self, times: np.ndarray[tuple[int], np.dtype[np.float64]], place: int, colour: str) -> None:
+        first, median, third = (float(value) for value in np.percentile(times, (25, 50, 75)))
+        box = pg.BarGraphItem(
+            x0=[first], x1=[max(third, first * 1.001)], y=[place], height=2 * _BOX,
+            brush=translucent(colour, 0.35), pen=pen(colour),
+        )  # fmt: skip
+        spread = np.linspace(-0.18, 0.18, len(times)) if len(times) > 1 else np.zeros(1)
+        dots = pg.ScatterPlotItem(
+            x=times, y=place + spread, size=3, pen=None, brush=translucent(colour, 0.8), hoverable=False
+        )
+        line = pg.PlotCurveItem([median, median], [place - _BOX, place + _BOX], pen=pen(colour, 2.5))
+        for item in (box, dots, line):
+            self.addItem(item)
+
+
+class PairPlot(Plot):
+    """Two bars, float above quantized, with their values.
+
+    Args:
+        theme: Whose colours.
+        name: Object name.
+        accessible_name: What is compared.
+        tool_tip: One sentence on what is seen.
+        parent: Qt parent.
+    """
+
+    def __init__(
+        self, theme: Theme, name: str, accessible_name: str, tool_tip: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(theme, name, accessible_name, tool_tip, parent=parent)
+        self._values: tuple[float, float] | None = None
+        self._texts = ("", "")
+        self._limit = 0.0
+        self.getAxis("left").setTicks([[(1, "float"), (0, "int8")]])
+        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance("float  "))
+
+    def show_pair(self, values: tuple[float, float] | None, texts: tuple[str, str], limit: float = 0.0) -> None:
+        """Show the values of float and quantized.
+
+        Args:
+            values: Lengths of the bars; None for nothing.
+            texts: The values as read.
+            limit: Where the axis ends; 0 for a little beyond the longer bar.
+        """
+        self._values, self._texts, self._limit = values, texts, limit
+        self.redraw()
+
+    def redraw(self) -> None:
+        self.clear()
+        if self._values is None:
+            return
+        colours = self.theme.colours
+        series = zip((1, 0), self._values, self._texts, (colours.float_series, colours.int8_series), strict=True)
+        for place, value, text, colour in series:
+            bar = pg.BarGraphItem(
+                x0=[0.0], x1=[value], y=[place], height=0.55, brush=translucent(colour, 0.75), pen=pen(colour)
+            )
+            self.addItem(bar)
+            label = text_item(text, colours.text, (0.0, 0.5))
+            label.setPos(value, place)
+            self.addItem(label, ignoreBounds=True)
+        self.setXRange(0, (self._limit or max(self._values)) * 1.4, padding=0)
+        self.setYRange(-0.5, 1.5, padding=0)
+
+
+class LayerPlot(Plot):
+    """One value of every layer as bars, in order of execution; clicking one selects its layer.
+
+    Signals:
+        layer_clicked: The path of a layer.
+
+    Args:
+        theme: Whose colours.
+        parent: Qt parent.
+    """
+
+    layer_clicked = Signal(str)
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "layerPlot", "", "", zoom=True, parent=parent)
+        self.setAccessibleName(self.tr("Values of the layers in order of execution"))
+        self.setToolTip(self.tr("Click a bar to select its layer; the wheel zooms."))
+        self._layers: tuple[LayerResult, ...] = ()
+        self._sqnr = True
+        self.label("bottom", self.tr("layer in order of execution"))
+        self.scene().sigMouseClicked.connect(self._on_clicked)
+
+    def show_layers(self, comparison: Comparison | None, sqnr: bool) -> None:
+        """Show SQNR, or float and int8 latency, of the layers that have it."""
+        layers = comparison.layers if comparison is not None else ()
+        self._sqnr = sqnr
+        self._layers = tuple(
+            layer for layer in layers if (layer.sqnr_db if sqnr else layer.quantized_ms or layer.float_ms) is not None
+        )
+        self.redraw()
+
+    def redraw(self) -> None:
+        self.clear()
+        self.label("left", self.tr("SQNR in dB") if self._sqnr else self.tr("latency in ms"))
+        if not self._layers:
+            return
+        places = np.arange(len(self._layers), dtype=np.float64)
+        if self._sqnr:
+            self._draw_sqnr(places)
+        else:
+            self._draw_latency(places)
+        self.setXRange(-0.6, len(self._layers) - 0.4, padding=0)
+
+    def _draw_sqnr(self, places: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+        colours = self.theme.colours
+        # What loses nothing is drawn as high as the best of the others.
+        measured = [layer.sqnr_db or 0.0 for layer in self._layers]
+        top = max([value for value in measured if value < 200], default=60.0)
+        heights = np.minimum(np.array(measured), top)
+        poor = heights < POOR_SQNR_DB
+        for mask, colour in ((~poor, colours.int8_series), (poor, colours.bad)):
+            if mask.any():
+                self.addItem(
+                    pg.BarGraphItem(
+                        x=places[mask], height=heights[mask], width=0.8, brush=translucent(colour, 0.7), pen=None
+                    )
+                )
+        line = pg.InfiniteLine(POOR_SQNR_DB, angle=0, pen=pen(colours.faint, 1, [4, 3]))
+        self.addItem(line, ignoreBounds=True)
+        self.setYRange(min(0.0, float(heights.min())), max(top, POOR_SQNR_DB) * 1.05, padding=0)
+
+    def _draw_latency(self, places: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+        colours = self.theme.colours
+        before = np.array([layer.float_ms or 0.0 for layer in self._layers])
+        after = np.array([layer.quantized_ms or 0.0 for layer in self._layers])
+        for offset, heights, colour in ((-0.2, before, colours.float_series), (0.2, after, colours.int8_series)):
+            self.addItem(
+                pg.BarGraphItem(x=places + offset, height=heights, width=0.38, brush=translucent(colour, 0.8), pen=None)
+            )
+        top = float(max(before.max(), after.max(), 1e-6))
+        self.setYRange(0, top * 1.15, padding=0)
+        for text, colour, anchor in (("■ float", colours.float_series, 0.0), ("■ int8", colours.int8_series, -1.1)):
+            legend = text_item(text, colour, (anchor, 0.0))
+            legend.setPos(-0.5, top * 1.14)
+            self.addItem(legend, ignoreBounds=True)
+
+    def _on_clicked(self, event: object) -> None:
+        position = self.plotItem.vb.mapSceneToView(event.scenePos())  # type: ignore[attr-defined]
+        place = round(position.x())
+        if event.button() == Qt.MouseButton.LeftButton and 0 <= place < len(self._layers):  # type: ignore[attr-defined]
+            self.layer_clicked.emit(self._layers[place].name)

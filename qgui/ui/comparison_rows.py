@@ -1,0 +1,140 @@
+"""A comparison in words: each row a quantity for float and quantized, and the difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QCoreApplication
+
+from qgui.core.results import Accuracy, Comparison, Latency
+from qgui.ui import formatting
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A quantity of both models.
+
+    Attributes:
+        name: What it is, with its unit.
+        before: Value of the float model.
+        after: Value of the quantized model.
+        difference: What became of it.
+    """
+
+    name: str
+    before: str
+    after: str
+    difference: str
+
+
+def translate(text: str) -> str:
+    """Return a text in the language of the window."""
+    return QCoreApplication.translate("comparison", text)
+
+
+def comparison_rows(comparison: Comparison) -> list[ComparisonRow]:
+    """Return all quantities of a comparison."""
+    return [*_accuracy_rows(comparison), *_latency_rows(comparison), *_size_rows(comparison)]
+
+
+def accuracy_text(accuracy: Accuracy) -> str:
+    """Return the main number of an accuracy."""
+    if accuracy.metric is not None:
+        return formatting.number(accuracy.metric)
+    return formatting.percent(accuracy.top1, 2)
+
+
+def delta_text(comparison: Comparison) -> str:
+    """Return the paired difference of accuracy with its interval; empty without one."""
+    delta = comparison.accuracy_delta
+    if delta is None:
+        return ""
+    if comparison.float_accuracy is not None and comparison.float_accuracy.metric is not None:
+        low, high = formatting.number(delta.low), formatting.number(delta.high)
+        return translate("{value} (95 % interval {low} to {high})").format(
+            value=formatting.number(delta.value), low=low, high=high
+        )
+    return translate("{value} points (95 % interval {low} to {high})").format(
+        value=formatting.points(delta.value), low=formatting.points(delta.low), high=formatting.points(delta.high)
+    )
+
+
+def _accuracy_rows(comparison: Comparison) -> list[ComparisonRow]:
+    before, after = comparison.float_accuracy, comparison.quantized_accuracy
+    rows = []
+    if before is not None and after is not None:
+        if before.metric is not None:
+            name = before.metric_name or translate("Metric")
+            rows.append(ComparisonRow(name, accuracy_text(before), accuracy_text(after), delta_text(comparison)))
+        elif before.top1 is not None:
+            name = translate("Accuracy top-1")
+            rows.append(ComparisonRow(name, accuracy_text(before), accuracy_text(after), delta_text(comparison)))
+        if before.top5 is not None and after.top5 is not None:
+            difference = translate("{value} points").format(value=formatting.points(after.top5 - before.top5))
+            top5 = formatting.percent(before.top5, 2), formatting.percent(after.top5, 2)
+            rows.append(ComparisonRow(translate("Accuracy top-5"), *top5, difference))
+        samples = str(before.samples), str(after.samples)
+        rows.append(ComparisonRow(translate("Evaluated samples"), *samples, ""))
+    if comparison.agreement is not None:
+        share = formatting.percent(comparison.agreement, 2)
+        rows.append(ComparisonRow(translate("Same best class"), "", share, ""))
+    if comparison.output_sqnr_db is not None:
+        ratio = formatting.decibel(comparison.output_sqnr_db)
+        rows.append(ComparisonRow(translate("SQNR of the output"), "", ratio, ""))
+    return rows
+
+
+def _latency_rows(comparison: Comparison) -> list[ComparisonRow]:
+    rows = []
+    for runtime, title in (("eager", "eager"), ("torchscript", "TorchScript")):
+        before, after = comparison.latency("float", runtime), comparison.latency("quantized", runtime)
+        if before is None and after is None:
+            continue
+        ratio = comparison.speedup_same_runtime.get(runtime)
+        difference = translate("{ratio} times faster").format(ratio=formatting.number(ratio, 3)) if ratio else ""
+        if ratio is not None and ratio < 1:
+            difference = translate("{ratio} times slower").format(ratio=formatting.number(1 / ratio, 3))
+        rows += [
+            ComparisonRow(
+                translate("Latency {runtime}, median").format(runtime=title),
+                *_times(before, after, "median_ms"),
+                difference,
+            ),
+            ComparisonRow(
+                translate("Latency {runtime}, p95").format(runtime=title), *_times(before, after, "p95_ms"), ""
+            ),
+            ComparisonRow(
+                translate("Latency {runtime}, fastest run").format(runtime=title), *_times(before, after, "min_ms"), ""
+            ),
+        ]
+    difference = translate("{ratio} times").format(ratio=formatting.number(comparison.speedup, 3))
+    eager = comparison.latency("float", "eager")
+    best = comparison.best_latency("quantized")
+    return [
+        *rows,
+        ComparisonRow(
+            translate("Float eager against fastest int8"),
+            formatting.milliseconds(eager.median_ms if eager else None),
+            formatting.milliseconds(best.median_ms),
+            difference,
+        ),
+    ]
+
+
+def _times(before: Latency | None, after: Latency | None, field: str) -> tuple[str, str]:
+    return (
+        formatting.milliseconds(getattr(before, field) if before else None),
+        formatting.milliseconds(getattr(after, field) if after else None),
+    )
+
+
+def _size_rows(comparison: Comparison) -> list[ComparisonRow]:
+    ratio = comparison.float_bytes / max(comparison.quantized_bytes, 1)
+    return [
+        ComparisonRow(
+            translate("Size of the state dict on disk"),
+            formatting.size(comparison.float_bytes),
+            formatting.size(comparison.quantized_bytes),
+            translate("{ratio} times smaller").format(ratio=formatting.number(ratio, 3)),
+        )
+    ]
