@@ -112,6 +112,10 @@ def _why_not_static(layer: Layer, backend: str) -> str:
         return "An embedding has no input activation: its weights are quantized, which is its dynamic mode."
     if layer.type == "ConvTranspose3d" and backend == "qnnpack":
         return "QNNPACK computes ConvTranspose3d wrongly; choose another backend."
+    if layer.type in {"MaxPool3d", "max_pool3d"} and backend == "qnnpack":
+        return "QNNPACK has no int8 MaxPool3d; choose another backend."
+    if layer.type == "clamp" and backend == "qnnpack":
+        return "QNNPACK's int8 clamp needs both bounds; choose another backend."
     if layer.type not in STATIC_TYPES:
         return f"PyTorch has no int8 kernel for {layer.type}; it computes in float between int8 layers."
     return ""

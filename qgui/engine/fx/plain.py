@@ -302,8 +302,8 @@ def _module_of_function(node: fx.Node, weight: nn.Parameter, bias: nn.Parameter 
             bias=bias is not None,
             device="meta",
         )
-    fresh.weight = weight
-    fresh.bias = bias
+    fresh.register_parameter("weight", weight)
+    fresh.register_parameter("bias", bias)
     return fresh
 
 
@@ -593,9 +593,28 @@ def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
         preset_activations(prepared, decisions["tensors"])
         converted: fx.GraphModule = convert_fx(prepared)
         keep_moves_in_int8(converted)
+        if decisions["backend"] == "qnnpack":
+            lay_out_clamps(converted)
         if decisions["inside"]:
             lower_inside(converted, decisions)
     return converted.eval()
+
+
+class ContiguousHardtanh(nn.Hardtanh):
+    """Clamps a tensor laid out channel after channel: QNNPACK's int8 clamp mixes up the elements of channels-last ones."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the clamped tensor."""
+        return super().forward(input.contiguous())
+
+
+def lay_out_clamps(module: fx.GraphModule) -> None:
+    """Replace every ReLU6 and Hardtanh of a converted graph by one that QNNPACK computes rightly."""
+    for node in module.graph.nodes:
+        target = called(node, module)
+        if isinstance(target, nn.Hardtanh):
+            fresh = ContiguousHardtanh(float(target.min_val), float(target.max_val))
+            module.set_submodule(str(node.target), fresh.eval())
 
 
 def lower_inside(model: nn.Module, decisions: Decisions) -> nn.Module:
@@ -654,8 +673,9 @@ def qparams_of(node: Any, module: fx.GraphModule) -> tuple[float, int] | None:
     if not isinstance(node, fx.Node):
         return None
     target = called(node, module)
-    if target is not None and hasattr(target, "scale") and hasattr(target, "zero_point"):
-        return float(target.scale), int(target.zero_point)
+    stored: Any = target
+    if stored is not None and hasattr(stored, "scale") and hasattr(stored, "zero_point"):
+        return float(stored.scale), int(stored.zero_point)
     if _is_quantize(node):
         pair: tuple[Any, ...] = node.args[1:3]
     elif node.op == "call_function" and "quantized" in str(getattr(node.target, "__module__", node.target)):
