@@ -216,7 +216,7 @@ class RandomSamples:
 
     labelled = False
     classes: tuple[str, ...] = ()
-    notes = ("Random numbers: ranges and accuracy mean nothing, latency does.",)
+    notes: tuple[str, ...] = ("Random numbers: ranges and accuracy mean nothing, latency does.",)
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape[1:]
@@ -271,12 +271,11 @@ class DatasetSamples:
     def _read(self, index: int) -> Batch:
         item = python_source.call(lambda: self._dataset[index], self._source, f"Could not read sample {index}")
         batch = as_batch(item, self._source)
-        lift = lambda t: t.unsqueeze(0)  # noqa: E731
         if isinstance(batch.inputs, dict):
-            inputs: Inputs = {key: lift(value) for key, value in batch.inputs.items()}
+            inputs: Inputs = {key: value.unsqueeze(0) for key, value in batch.inputs.items()}
         else:
-            inputs = tuple(lift(value) for value in batch.inputs)
-        return Batch(inputs, None if batch.target is None else lift(batch.target), [index])
+            inputs = tuple(value.unsqueeze(0) for value in batch.inputs)
+        return Batch(inputs, None if batch.target is None else batch.target.unsqueeze(0), [index])
 
 
 def as_batch(item: Any, source: str) -> Batch:

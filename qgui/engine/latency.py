@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.jit._trace import TracerWarning
 
 from qgui.core.results import Latency
 from qgui.engine.data import Batch
@@ -114,7 +115,7 @@ def torchscript(model: nn.Module, backend: str, batch: Batch) -> torch.jit.Scrip
     wrapped = _MainOutput(model, names).eval() if names or not _gives_tensor(model, batch, backend) else model
     with torch.no_grad(), plain.engine(backend or torch.backends.quantized.engine), plain.quiet():
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", torch.jit.TracerWarning)
+            warnings.simplefilter("always", TracerWarning)
             try:
                 traced = torch.jit.trace(wrapped, tuple(batch.tensors), check_trace=False)
                 frozen = torch.jit.freeze(traced.eval())

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from qgui.core import advice, legality, ranges, statistics
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
-from qgui.core.plan import ActivationRanges
-from qgui.core.qparams import qparams_of_range, weight_grid
+from qgui.core.plan import ActivationRanges, Choice
+from qgui.core.qparams import weight_grid
 from qgui.core.recipe import (
     AUTOMATIC_OBSERVERS,
     DataReference,
@@ -35,6 +38,7 @@ from qgui.engine.fx import decide, describe, plain, profile, quantized, train
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.latency import NotTraceable, Variant
+from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
 
 _PROFILE_SAMPLES = 32
@@ -50,12 +54,14 @@ class OpenedModel:
         loaded: The model itself.
         graphs: Its graphs, None where its root does not trace.
         description: What is shown of it.
+        given: Names of the forward parameters that the data gives.
     """
 
     reference: ModelReference
     loaded: sources.LoadedModel
     graphs: Graphs | None
     description: ModelDescription
+    given: list[str]
 
 
 @dataclass
@@ -67,7 +73,6 @@ class Session:
     record: CalibrationRecord | None = None
     activations: ActivationRanges | None = None
     result: QuantizedModel | None = None
-    _scripts: dict[str, torch.jit.ScriptModule] = field(default_factory=dict)
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
         """Load and trace a model; statistics and quantized model of the one before are dropped.
@@ -108,7 +113,7 @@ class Session:
             QguiError: There is no trace to observe, or an activation is not finite.
             Cancelled: The person asked to stop.
         """
-        model, opened = self._need_model(), self._need_data()
+        model, opened = self.opened_model, self.opened_data
         if model.graphs is None:
             why = "the model does not trace, so its activations cannot be observed"
             raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
@@ -128,25 +133,32 @@ class Session:
         Raises:
             QguiError: The file cannot be read, or belongs to another model.
         """
-        model = self._need_model()
+        model = self.opened_model
         record = statistics.load(path)
         if model.graphs is not None and record.model != collect.fingerprint(model.graphs.canonical):
             raise QguiError("Could not use the statistics", "they belong to other weights", "Calibrate again.")
         self.activations = ActivationRanges(model.description, record)
         self.record = record
 
-    def quantize(self, recipe: Recipe, progress: Progress) -> QuantizeResult:
+    def quantize(
+        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
+    ) -> QuantizeResult:
         """Convert the model as a recipe says, training its `qat` layers first.
+
+        Args:
+            recipe: The person's decisions.
+            progress: Told after every step.
+            weights: What an earlier training left, to be used instead of training again.
 
         Raises:
             QguiError: Statistics are missing, or PyTorch cannot convert the model so.
             Cancelled: The person asked to stop.
         """
         began = time.monotonic()
-        model = self._need_model()
+        model = self.opened_model
         recipe, changed = legality.corrected_recipe(recipe, model.description.layers)
         notes = [f"Not as in the recipe, because it is not possible: {', '.join(changed)}."] if changed else []
-        built, note = self._build(recipe, progress)
+        built, note = self._build(recipe, progress, weights)
         notes += [note] if note else []
         progress.step("Quantizing", 2, 3)
         result = QuantizeResult(
@@ -164,17 +176,23 @@ class Session:
         self.result = built
         return result
 
-    def _build(self, recipe: Recipe, progress: Progress) -> tuple[QuantizedModel, str]:
-        model = self._need_model()
+    def _build(
+        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
+    ) -> tuple[QuantizedModel, str]:
+        model = self.opened_model
         decisions = decide.decisions_of(model.description, model.graphs, recipe, self.activations)
         progress.step("Quantizing", 0, 3)
-        note, weights = "", None
+        note = ""
         if model.graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
         graph = model.graphs.canonical
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
-            graph, note = train.trained(graph, decisions, self._need_data(), progress)
-            weights = graph.state_dict()
+            if weights is None:
+                graph, note = train.trained(graph, decisions, self.opened_data, progress)
+            else:
+                graph = copy.deepcopy(graph)
+                graph.load_state_dict(weights)
+            weights = {key: value.detach() for key, value in graph.state_dict().items()}
             with plain.quiet():
                 again = Graphs(graph, plain.fused(graph, model.graphs.leaves), model.graphs.leaves, model.graphs.values)
             decisions = decide.decisions_of(model.description, again, recipe, self.activations)
@@ -195,9 +213,14 @@ class Session:
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""
-        result = self._need_result()
+        result = self.quantized_model
         with plain.engine(result.recipe.backend):
             return score.run(result.module, batch)
+
+    def check_batches(self, count: int) -> Iterator[Batch]:
+        """Yield the first evaluation samples, each as a batch of one."""
+        opened = self.opened_data
+        return opened.batches(opened.evaluation[:count], 1)
 
     def compare(self, progress: Progress, threads: int = 1, batch_size: int = 1, runs: int = 30) -> Comparison:
         """Measure float against quantized: accuracy, latency, size, and each layer.
@@ -206,7 +229,7 @@ class Session:
             QguiError: Nothing is quantized yet, or a model raises.
             Cancelled: The person asked to stop.
         """
-        model, opened, result = self._need_model(), self._need_data(), self._need_result()
+        model, opened, result = self.opened_model, self.opened_data, self.quantized_model
         module = model.loaded.module
         scores = score.score(
             module,
@@ -249,7 +272,7 @@ class Session:
 
     def _variants(self, batch_size: int) -> tuple[list[Variant], list[str]]:
         """Return float and quantized, eager and as TorchScript, on one batch."""
-        model, result = self._need_model(), self._need_result()
+        model, result = self.opened_model, self.quantized_model
         batch = self._latency_batch(batch_size)
         backend, module = result.recipe.backend, model.loaded.module
         variants = [
@@ -266,12 +289,12 @@ class Session:
         return variants, []
 
     def _latency_batch(self, batch_size: int) -> Batch:
-        opened = self._need_data()
+        opened = self.opened_data
         chosen = [opened.evaluation[i % len(opened.evaluation)] for i in range(batch_size)]
         return next(opened.batches(chosen, batch_size))
 
     def _profiled(self, threads: int, progress: Progress) -> tuple[Any, ...]:
-        model, opened, result = self._need_model(), self._need_data(), self._need_result()
+        model, opened, result = self.opened_model, self.opened_data, self.quantized_model
         progress.step("Measuring layers", 0, 2)
         rows = quantized.layer_results(model.description, model.graphs, result)
         samples = list(opened.batches(opened.evaluation[:_PROFILE_SAMPLES]))
@@ -302,11 +325,11 @@ class Session:
 
         Activations are limited to seven bits where an engine needs it. Engines that do not run come last.
         """
-        model, opened = self._need_model(), self._need_data()
+        model, opened = self.opened_model, self.opened_data
         batch = self._latency_batch(batch_size)
         check = next(opened.batches(opened.evaluation[: opened.reference.batch_size]))
         with torch.inference_mode():
-            reference = score.main_output(score.run(model.loaded.module, check)).float()
+            reference = main_output(score.run(model.loaded.module, check)).float()
         variants: list[Variant] = []
         ratios: dict[str, float] = {}
         problems: list[BackendTiming] = []
@@ -335,46 +358,60 @@ class Session:
         Raises:
             QguiError: The layer has no weight that can be quantized.
         """
-        rows = self._weight_rows(layer)
+        rows = self.weight_rows(layer)
+        if rows is None:
+            raise QguiError(
+                "Could not show the weight", f"{layer} has no single weight", "Choose a Conv or Linear layer."
+            )
         arrays: dict[str, Any] = {"minimum": rows.min(axis=1), "maximum": rows.max(axis=1)}
         arrays["counts"], arrays["edges"] = np.histogram(rows, bins=512)
         for scheme in ("per_tensor_symmetric", "per_channel_symmetric"):
-            setting = WeightSetting(qscheme=scheme)  # type: ignore[arg-type]
-            distribution = ranges.of_weight(rows, setting.per_channel)
-            for kind in AUTOMATIC_OBSERVERS:
-                low, high = ranges.choose(Observer(kind), distribution, weight_grid(setting))
-                qparams = qparams_of_range(low, high, weight_grid(setting), setting.per_channel)
-                cost = ranges.assess(distribution, qparams)
-                key = f"{setting.granularity}/{kind.value}"
+            setting = WeightSetting(qscheme=scheme)
+            for choice in self.weight_choices(layer, setting):
+                key = f"{setting.granularity}/{choice.observer.kind.value}"
+                cost = ranges.assess(ranges.of_weight(rows, setting.per_channel), choice.qparams)
                 noise = cost.rounding + cost.clipping
                 by_row = [ranges.decibel(float(s), float(n)) for s, n in zip(cost.energy, noise, strict=True)]
                 arrays |= {
-                    f"{key}/low": low,
-                    f"{key}/high": high,
-                    f"{key}/scale": qparams.scale,
-                    f"{key}/zero_point": qparams.zero_point,
-                    f"{key}/sqnr_db": np.array(cost.sqnr_db),
-                    f"{key}/clipped": np.array(cost.clipped),
+                    f"{key}/low": choice.qparams.low,
+                    f"{key}/high": choice.qparams.high,
+                    f"{key}/scale": choice.qparams.scale,
+                    f"{key}/zero_point": choice.qparams.zero_point,
+                    f"{key}/sqnr_db": np.array(choice.sqnr_db),
+                    f"{key}/clipped": np.array(choice.clipped),
                     f"{key}/sqnr_by_row": np.array(by_row),
                 }
         temporary = path.with_suffix(".tmp.npz")
         np.savez(temporary, **arrays)
         temporary.replace(path)
 
-    def _weight_rows(self, name: str) -> Any:
-        model = self._need_model()
-        layer = model.description.layer(name)
-        rows = None
-        if model.graphs is not None and layer.node:
-            rows = decide.float_weight(model.graphs, layer)
-        elif layer.kind == "inside":
-            weight = getattr(model.loaded.module.get_submodule(name), "weight", None)
-            rows = decide.channel_rows(weight.detach(), layer.type) if isinstance(weight, torch.Tensor) else None
+    def weight_choices(self, layer: str, setting: WeightSetting) -> list[Choice]:
+        """Return what every automatic observer would choose for a layer's weight, and what that costs."""
+        rows = self.weight_rows(layer)
         if rows is None:
-            raise QguiError(
-                "Could not show the weight", f"{name} has no single weight", "Choose a Conv or Linear layer."
-            )
-        return rows
+            return []
+        distribution, grid = ranges.of_weight(rows, setting.per_channel), weight_grid(setting)
+        found = []
+        for kind in AUTOMATIC_OBSERVERS:
+            qparams = ranges.chosen_qparams(Observer(kind), distribution, grid, setting.per_channel)
+            cost = ranges.assess(distribution, qparams)
+            found.append(Choice(Observer(kind), qparams, cost.sqnr_db, cost.clipped))
+        return found
+
+    def weight_rows(self, name: str) -> npt.NDArray[np.float32] | None:
+        """Return a layer's weight as it is quantized, shape `(channels, elements)`; None where it has no single one."""
+        model = self.opened_model
+        layer = model.description.layer(name)
+        if not legality.has_weight(layer) or layer.type in legality.RECURRENT:
+            return None
+        if layer.kind != "inside":
+            return decide.float_weight(model.graphs, layer) if model.graphs is not None else None
+        weight = getattr(model.loaded.module.get_submodule(name), "weight", None)
+        return decide.channel_rows(weight.detach(), layer.type) if isinstance(weight, torch.Tensor) else None
+
+    def for_backend(self, recipe: Recipe, backend: str) -> Recipe:
+        """Return a recipe moved to another engine of this machine."""
+        return for_backend(recipe, backend, self.opened_model.description)
 
     def advised_recipe(self, backend: str = "", mode: Mode | None = None) -> Recipe:
         """Return the recipe that a model starts with.
@@ -383,7 +420,7 @@ class Session:
             backend: The engine, the advised one if empty.
             mode: The mode of all layers, the advised one if None.
         """
-        model = self._need_model()
+        model = self.opened_model
         if not backend:
             backend, _ = advice.advised_backend(model.description, machine.describe())
         wished = mode or advice.advised_mode(model.description)[0]
@@ -410,17 +447,35 @@ class Session:
                 return candidate
         return None
 
-    def _need_model(self) -> OpenedModel:
+    @property
+    def opened_model(self) -> OpenedModel:
+        """The open model.
+
+        Raises:
+            QguiError: There is none.
+        """
         if self.model is None:
             raise QguiError("No model is open", "this needs a model", "Open a model first.")
         return self.model
 
-    def _need_data(self) -> Data:
+    @property
+    def opened_data(self) -> Data:
+        """The open data.
+
+        Raises:
+            QguiError: There is none.
+        """
         if self.data is None:
             raise QguiError("No data is open", "this needs samples", "Open data first.")
         return self.data
 
-    def _need_result(self) -> QuantizedModel:
+    @property
+    def quantized_model(self) -> QuantizedModel:
+        """The quantized model.
+
+        Raises:
+            QguiError: There is none.
+        """
         if self.result is None:
             raise QguiError("Nothing is quantized", "this needs a quantized model", "Quantize first.")
         return self.result
@@ -443,7 +498,7 @@ def for_backend(recipe: Recipe, backend: str, model: ModelDescription) -> Recipe
 
 def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:
     with torch.inference_mode(), plain.engine(built.recipe.backend):
-        output = score.main_output(score.run(built.module, batch)).float()
+        output = main_output(score.run(built.module, batch)).float()
     noise = float((reference - output).double().square().sum())
     return ranges.decibel(float(reference.double().square().sum()), noise)
 
@@ -476,7 +531,7 @@ def _traced(reference: ModelReference, loaded: sources.LoadedModel, sample: Batc
         note = describe.reason_of(type(model).__name__, error)
     if note:
         graphs = None
-    return OpenedModel(reference, loaded, graphs, _described(reference, loaded, graphs, note))
+    return OpenedModel(reference, loaded, graphs, _described(reference, loaded, graphs, note), given)
 
 
 def _given(model: nn.Module, sample: Batch | None) -> list[str]:
@@ -491,8 +546,8 @@ def _given(model: nn.Module, sample: Batch | None) -> list[str]:
 def _unfaithful(graphs: Graphs, model: nn.Module, sample: Batch, inputs: tuple[Any, ...]) -> str:
     """Return why the trace does not compute what the model computes; empty where it does."""
     with torch.inference_mode():
-        expected = score.main_output(sample.run(model)).float()
-        found = score.main_output(graphs.canonical(*inputs)).float()
+        expected = main_output(sample.run(model)).float()
+        found = main_output(graphs.canonical(*inputs)).float()
     same = expected.shape == found.shape and torch.allclose(expected, found, rtol=1e-3, atol=1e-4, equal_nan=True)
     return "" if same else f"{type(model).__name__}: its trace gives other outputs than the model itself"
 

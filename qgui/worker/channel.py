@@ -1,4 +1,4 @@
-"""The worker's end of the message stream: frames in on standard input, frames out on a private copy of standard output."""
+"""The worker's end of the message stream: commands on standard input, events on a private copy of standard output."""
 
 from __future__ import annotations
 

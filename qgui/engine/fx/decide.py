@@ -103,18 +103,6 @@ def _decision(layer: Layer, recipe: Recipe, graphs: Graphs | None) -> dict[str, 
     return decision
 
 
-def inside_decision(module: nn.Module, setting: WeightSetting) -> dict[str, Any]:
-    """Return the weight numbers of a Linear inside a module that does not trace."""
-    rows = channel_rows(module.weight.detach(), type(module).__name__)  # type: ignore[operator, union-attr]
-    qparams = weight_qparams(rows, setting)
-    return {
-        "scale": qparams.scale.tolist(),
-        "zero_point": qparams.zero_point.tolist(),
-        "quant_min": qparams.grid.quant_min,
-        "quant_max": qparams.grid.quant_max,
-    }
-
-
 def float_weight(graphs: Graphs, layer: Layer) -> npt.NDArray[np.float32] | None:
     """Return a layer's weight as it is quantized, BatchNorm folded: shape `(channels, elements)`."""
     node = next((n for n in graphs.fused.graph.nodes if n.name == layer.node), None)

@@ -142,7 +142,7 @@ class Rows:
         tensors = {tensor.name: tensor for tensor in self.tensors()}
         feeds: dict[str, int] = {}
         for node in self._fused_nodes.values():
-            module = plain.called(node, self._graphs.fused)
+            module: Any = plain.called(node, self._graphs.fused)
             module = module[0] if isinstance(module, nn.Sequential) else module
             depthwise = (
                 isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.groups == module.in_channels > 1
@@ -150,7 +150,7 @@ class Rows:
             source = node.args[0] if node.args else None
             if depthwise and isinstance(source, fx.Node) and source.name in tensors:
                 layer = tensors[tensors[source.name].owner].layer
-                feeds[layer] = max(feeds.get(layer, 0), int(module.groups))  # type: ignore[union-attr]
+                feeds[layer] = max(feeds.get(layer, 0), int(module.groups))
         return tuple(msgspec.structs.replace(row, feeds_depthwise=feeds.get(row.name, 0)) for row in rows)
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -199,7 +199,7 @@ class Rows:
 
     def _row(self, node: fx.Node, layer: str, members: dict[str, list[str]], calls: dict[str, int]) -> Layer:
         module = self._graphs.canonical
-        target = plain.called(node, module)
+        target: Any = plain.called(node, module)
         shapes = self._graphs.values
         weight = getattr(target, "weight", None)
         if isinstance(target, (nn.LSTM, nn.GRU)):
@@ -299,7 +299,7 @@ def inside_rows(module: nn.Module | None, path: str) -> list[Layer]:
     return rows
 
 
-def macs_of(node: fx.Node, target: nn.Module | None, shapes: Mapping[str, Shape]) -> int:
+def macs_of(node: fx.Node, target: Any, shapes: Mapping[str, Shape]) -> int:
     """Return the multiply-accumulate operations of a node for one sample of the batch."""
     output = shapes.get(node.name)
     if not output:
@@ -309,13 +309,13 @@ def macs_of(node: fx.Node, target: nn.Module | None, shapes: Mapping[str, Shape]
     name = type(target).__name__
     if isinstance(target, nn.Linear):
         return math.prod(output) * target.in_features // batch
-    if name in legality.CONVOLUTIONS and isinstance(target.weight, torch.Tensor):  # type: ignore[union-attr]
-        return math.prod(output) * math.prod(target.weight.shape[1:]) // batch  # type: ignore[union-attr]
+    if name in legality.CONVOLUTIONS and isinstance(target.weight, torch.Tensor):
+        return math.prod(output) * math.prod(target.weight.shape[1:]) // batch
     if name in legality.TRANSPOSED_CONVOLUTIONS and sources and sources[0] is not None:
-        return math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch  # type: ignore[union-attr, operator]
+        return math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch
     if isinstance(target, (nn.LSTM, nn.GRU)) and sources and sources[0] is not None:
         steps = math.prod(sources[0][:-1]) // batch if len(sources[0]) > 2 else sources[0][0]
-        return steps * sum(p.numel() for n, p in target.named_parameters() if n.startswith("weight"))
+        return steps * sum(int(p.numel()) for n, p in target.named_parameters() if n.startswith("weight"))
     if plain.name_of(node) == "matmul" and sources and sources[0]:
         return math.prod(output) * sources[0][-1] // batch
     return 0
@@ -402,13 +402,13 @@ class _Sharing:
     def _clamp(self, name: str) -> tuple[tuple[float | None, float | None] | None, tuple[str, ...]]:
         """Return the bounds to which all readers of a tensor limit it, and their layer names."""
         users = list(self._nodes[name].users)
-        bounds = []
+        bounds: list[tuple[float | None, float | None]] = []
         for user in users:
             target = plain.called(user, self._module)
             if isinstance(target, nn.Hardtanh) and not isinstance(target, nn.ReLU6):
                 bounds.append((float(target.min_val), float(target.max_val)))
             elif type(target).__name__ in _CLAMP_BOUNDS:
-                bounds.append(_CLAMP_BOUNDS[type(target).__name__])  # type: ignore[arg-type]
+                bounds.append(_CLAMP_BOUNDS[type(target).__name__])
             else:
                 return None, ()
         if not bounds:

@@ -167,9 +167,9 @@ def _weights_back(module: fx.GraphModule, prepared: fx.GraphModule) -> fx.GraphM
             target = own.get(path)
             if target is None or not isinstance(getattr(source, "weight", None), torch.Tensor):
                 continue
-            target.weight.copy_(source.weight)  # type: ignore[operator, union-attr]
+            target.weight.copy_(source.weight)
             if isinstance(getattr(target, "bias", None), torch.Tensor) and source.bias is not None:
-                target.bias.copy_(source.bias)  # type: ignore[operator, union-attr, arg-type]
+                target.bias.copy_(source.bias)
             inner = getattr(source, "bn", None)
             if isinstance(inner, nn.modules.batchnorm._BatchNorm) and path in batch_norm_of:
                 own[batch_norm_of[path]].load_state_dict(inner.state_dict())

@@ -1,0 +1,43 @@
+"""The program: the window without arguments or with `open`, else a command of the command line."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+
+def main() -> int:
+    """Start what the arguments ask for and return the exit code."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--worker"]:
+        from qgui.worker.__main__ import main as worker
+
+        return worker()
+    if arguments[:1] == ["--python"]:
+        return _run_python(arguments[1:])
+    if not arguments or arguments[0] == "open":
+        if arguments[:1] == ["open"] and (len(arguments) != 2 or arguments[1].startswith("-")):
+            from qgui.cli import parser
+
+            parser().parse_args(arguments)
+        from qgui.ui.app import run
+
+        return run(sys.argv[:1] + arguments[1:])
+    from qgui.cli import main as cli
+
+    return cli(arguments)
+
+
+def _run_python(arguments: list[str]) -> int:
+    """Run a module (`-m NAME ...`) or a script as `python` would, from a frozen bundle that has no `python`."""
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

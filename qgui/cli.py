@@ -1,0 +1,497 @@
+"""The same jobs from a terminal. With `--json`, standard output holds one JSON object and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import qgui
+from qgui.core import legality, recipe_file, report
+from qgui.core.errors import QguiError
+from qgui.core.plan import ActivationRanges
+from qgui.core.recipe import (
+    ActivationSetting,
+    DataReference,
+    Mode,
+    ModelReference,
+    Observer,
+    ObserverKind,
+    Recipe,
+    WeightSetting,
+)
+from qgui.core.recipe_file import write_atomically
+from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeResult
+
+FASTEST = "fastest"
+#: How far below the best engine's SQNR an engine may be and still be chosen for its speed, in dB.
+_SQNR_SLACK_DB = 6.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(prog="qgui", description="Quantize PyTorch models by hand and by eye.")
+    top.add_argument("--version", action="version", version=f"qgui {qgui.__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+
+    commands.add_parser("open", help="open a recipe in the window").add_argument("recipe", metavar="FILE.qgui")
+
+    layers = commands.add_parser("layers", help="the layer table with the modes each layer may have")
+    _add_model(layers)
+    _add_data(layers, required=False)
+    layers.add_argument("--backend", default="", help="quantized engine (default: the advised one)")
+    layers.set_defaults(run=_layers)
+
+    ranges = commands.add_parser("ranges", help="every tensor, every observer: range, scale, zero point, SQNR")
+    _add_model(ranges)
+    _add_data(ranges, required=True)
+    ranges.set_defaults(run=_ranges)
+
+    quantize = commands.add_parser("quantize", help="quantize, compare and export")
+    _add_model(quantize)
+    _add_data(quantize, required=True)
+    what = quantize.add_mutually_exclusive_group()
+    what.add_argument("--mode", choices=[m.value for m in Mode if m is not Mode.FLOAT], help="mode of all layers")
+    what.add_argument("--recipe", type=Path, metavar="FILE", help="decisions per layer")
+    quantize.add_argument(
+        "--backend", default="", help=f"quantized engine, or '{FASTEST}' to measure all (default: the advised one)"
+    )
+    observers = [kind.value for kind in ObserverKind if kind is not ObserverKind.FIXED]
+    quantize.add_argument("--observer", choices=observers, help="observer of all activations (default: mse)")
+    quantize.add_argument("--threads", type=_count, default=1, help="threads while measuring (default: 1)")
+    quantize.add_argument("--batch-size", type=_count, default=1, help="batch size while measuring (default: 1)")
+    quantize.add_argument("--runs", type=_count, default=30, help="timed runs of each variant (default: 30)")
+    quantize.add_argument("--out", type=Path, required=True, metavar="DIR", help="where recipe, report and model go")
+    quantize.add_argument(
+        "--format", action="append", metavar="FORMAT", help="export format (default: torchscript and script)"
+    )
+    quantize.set_defaults(run=_quantize)
+
+    export = commands.add_parser("export", help="a quantized run once more, in another format")
+    export.add_argument("folder", type=Path, metavar="DIR", help="what quantize wrote")
+    export.add_argument(
+        "--format", action="append", required=True, metavar="FORMAT", help="torchscript, recipe, script"
+    )
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the same folder)")
+    export.add_argument("--trust", action="store_true", help="open files that run code of theirs")
+    export.set_defaults(run=_export)
+    for command in (layers, ranges, quantize, export):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return top
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _numbers(text: str) -> tuple[float, float, float]:
+    parts = tuple(float(part) for part in text.split(","))
+    if len(parts) != 3:
+        raise argparse.ArgumentTypeError("three numbers, as in 0.485,0.456,0.406")
+    return parts
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="example:NAME, torchvision:NAME, PATH.py:CALLABLE, PATH.pt")
+    command.add_argument("--weights", default="", help="state dict file (.pt, .pth, .safetensors)")
+    command.add_argument("--trust", action="store_true", help="open files that run code of theirs")
+
+
+def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
+    start = DataReference()
+    command.add_argument(
+        "--data",
+        required=required,
+        default="",
+        help="example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
+    )
+    command.add_argument("--calibrate", type=_count, default=start.calibrate, metavar="N", help="calibration samples")
+    command.add_argument("--evaluate", type=int, default=0, metavar="N", help="evaluation samples (0: all others)")
+    command.add_argument("--data-batch", type=_count, default=start.batch_size, metavar="N", help="samples per batch")
+    command.add_argument("--seed", type=int, default=0, help="seed of the split")
+    command.add_argument("--overlap", action="store_true", help="let calibration samples be evaluated too")
+    command.add_argument("--metric", default="", metavar="PATH.py:CALLABLE", help="(outputs, target) -> float")
+    command.add_argument("--resize", type=_count, default=start.resize, help="short side of images in pixels")
+    command.add_argument("--crop", type=_count, default=start.crop, help="side of the central crop in pixels")
+    command.add_argument("--mean", type=_numbers, default=start.mean, metavar="R,G,B")
+    command.add_argument("--std", type=_numbers, default=start.std, metavar="R,G,B")
+    command.add_argument("--interpolation", choices=["bilinear", "bicubic", "nearest"], default=start.interpolation)
+
+
+def _data_of(arguments: argparse.Namespace) -> DataReference:
+    return DataReference(
+        source=arguments.data,
+        resize=arguments.resize,
+        crop=arguments.crop,
+        mean=arguments.mean,
+        std=arguments.std,
+        interpolation=arguments.interpolation,
+        calibrate=arguments.calibrate,
+        evaluate=arguments.evaluate,
+        seed=arguments.seed,
+        overlap=arguments.overlap,
+        batch_size=arguments.data_batch,
+        metric=arguments.metric,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0, 1 for a failure told in one line, 2 for wrong usage."""
+    chosen = parser().parse_args(arguments)
+    debug = getattr(chosen, "debug", False)
+    try:
+        with _standard_output_for_results() as write:
+            result, text = chosen.run(chosen)
+            write(json.dumps(result) if chosen.json else text)
+    except QguiError as error:
+        _tell_failure(str(error), debug)
+        return 1
+    except KeyboardInterrupt:
+        _tell_failure("Stopped.", False)
+        return 1
+    except Exception as error:
+        _tell_failure(f"Unexpected failure: {type(error).__name__}: {error}", debug)
+        return 1
+    return 0
+
+
+def _tell_failure(line: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"qgui: {' '.join(line.split())}\n")
+
+
+@contextlib.contextmanager
+def _standard_output_for_results() -> Iterator[Callable[[str], None]]:
+    """Send whatever libraries and a person's code print to standard error, and yield a writer for the result."""
+    sys.stdout.flush()
+    private = os.dup(1)
+    os.dup2(2, 1)
+
+    def write(text: str) -> None:
+        data = memoryview((text + "\n").encode())
+        while data:
+            data = data[os.write(private, data) :]
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield write
+    finally:
+        sys.stdout.flush()
+        os.dup2(private, 1)
+        os.close(private)
+
+
+def _progress() -> Any:
+    from qgui.engine.progress import Progress
+
+    alive = sys.stderr.isatty()
+    last = [""]
+
+    def tell(phase: str, done: int, total: int, left: float | None) -> None:
+        if alive:
+            rest = f", {left:.0f} s left" if left is not None and left >= 1 else ""
+            sys.stderr.write(f"\r\033[K{phase} {done} of {total}{rest}" + ("\n" if total and done >= total else ""))
+        elif phase != last[0]:
+            last[0] = phase
+            sys.stderr.write(f"{phase}…\n")
+        sys.stderr.flush()
+
+    return Progress(tell)
+
+
+def _session(arguments: argparse.Namespace) -> Any:
+    from qgui.engine.fx import plain
+    from qgui.engine.session import Session
+
+    plain.silence()
+    session = Session()
+    session.open_model(ModelReference(arguments.model, arguments.weights), arguments.trust)
+    if arguments.data:
+        session.open_data(_data_of(arguments))
+    return session
+
+
+def _layers(arguments: argparse.Namespace) -> tuple[Any, str]:
+    session = _session(arguments)
+    backend = arguments.backend or session.advised_recipe().backend
+    model = session.opened_model.description
+    rows = []
+    for layer in model.layers:
+        reasons = legality.mode_reasons(layer, backend)
+        rows.append(
+            {
+                "name": layer.name,
+                "type": layer.type,
+                "parameters": layer.parameters,
+                "modes": [mode.value for mode, reason in reasons.items() if not reason],
+                "reasons": {mode.value: reason for mode, reason in reasons.items() if reason},
+                "input_shape": layer.input_shape,
+                "output_shape": layer.output_shape,
+                "macs": layer.macs,
+                "group": layer.group,
+                "fusion": layer.fusion,
+                "leaf_reason": layer.leaf_reason,
+            }
+        )
+    result = {"model": model.title, "family": model.family.value, "traced": model.traced, "backend": backend}
+    table = [
+        (
+            row["name"],
+            row["type"],
+            f"{row['parameters']:,}",
+            _shape(row["output_shape"]),
+            ", ".join(row["modes"]) or "-",
+        )
+        for row in rows
+    ]
+    text = _table(("layer", "type", "parameters", "output", "modes"), table)
+    notes = "\n".join(note for note in (model.trace_note, *model.notes) if note)
+    return {**result, "notes": [model.trace_note, *model.notes], "layers": rows}, f"{text}\n{notes}".strip()
+
+
+def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
+    session = _session(arguments)
+    session.calibrate(_progress())
+    recipe = session.advised_recipe()
+    activations: ActivationRanges = session.activations
+    tensors: list[dict[str, Any]] = []
+    for tensor in session.opened_model.description.tensors:
+        if not activations.owner(tensor.name).sources:
+            continue
+        setting = activations.setting(tensor.name, recipe)
+        tensors.append(
+            {
+                "name": tensor.name,
+                "kind": "activation",
+                "layer": tensor.layer,
+                "shape": list(tensor.shape),
+                "dtype": setting.dtype,
+                "qscheme": setting.qscheme,
+                "shared_with": tensor.owner if tensor.owner != tensor.name else None,
+                "clamped_to": tensor.clamp,
+                "observers": _activation_observers(activations, tensor.name, setting),
+            }
+        )
+    for layer in session.opened_model.description.layers:
+        rows = session.weight_rows(layer.name)
+        if rows is None:
+            continue
+        weight = legality.default_rule(layer, Mode.STATIC, recipe.backend).weight
+        tensors.append(
+            {
+                "name": f"{layer.name}.weight",
+                "kind": "weight",
+                "layer": layer.name,
+                "shape": list(layer.weight_shape or rows.shape),
+                "dtype": weight.dtype,
+                "qscheme": weight.qscheme,
+                "observers": _weight_observers(session, layer.name, weight),
+            }
+        )
+    table = [
+        (entry["name"], kind, _number(o["min"]), _number(o["max"]), _number(o["scale"]), f"{o['sqnr_db']:.1f}")
+        for entry in tensors
+        for kind, o in entry["observers"].items()
+    ]
+    text = _table(("tensor", "observer", "min", "max", "scale", "SQNR dB"), table)
+    return {"tensors": tensors, "samples": list(session.record.samples)}, text
+
+
+def _activation_observers(
+    activations: ActivationRanges, tensor: str, setting: ActivationSetting
+) -> dict[str, dict[str, Any]]:
+    return {
+        choice.observer.kind.value: {
+            "min": float(choice.qparams.low[0]),
+            "max": float(choice.qparams.high[0]),
+            "scale": float(choice.qparams.scale[0]),
+            "zero_point": int(choice.qparams.zero_point[0]),
+            "sqnr_db": choice.sqnr_db,
+            "clipped": choice.clipped,
+        }
+        for choice in activations.choices(tensor, setting)
+    }
+
+
+def _weight_observers(session: Any, layer: str, setting: WeightSetting) -> dict[str, dict[str, Any]]:
+    observers = {}
+    for choice in session.weight_choices(layer, setting):
+        qparams = choice.qparams
+        numbers = {
+            "min": qparams.low.tolist(),
+            "max": qparams.high.tolist(),
+            "scale": qparams.scale.tolist(),
+            "zero_point": qparams.zero_point.tolist(),
+        }
+        if not setting.per_channel:
+            numbers = {key: values[0] for key, values in numbers.items()}
+        observers[choice.observer.kind.value] = {**numbers, "sqnr_db": choice.sqnr_db, "clipped": choice.clipped}
+    return observers
+
+
+def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
+    from qgui.engine import export, machine, runs
+
+    given = recipe_file.load(arguments.recipe) if arguments.recipe else None
+    if given is not None and arguments.backend == "":
+        arguments.backend = given.backend
+    known = machine.backends()
+    if arguments.backend not in ("", FASTEST, *known):
+        why = f"this machine has no engine '{arguments.backend}'"
+        raise QguiError("Could not quantize", why, f"Choose {FASTEST} or one of {', '.join(known)}.")
+    formats = arguments.format or ["torchscript", "script"]
+    unknown = [name for name in formats if name not in export.FORMATS]
+    if unknown:
+        raise QguiError("Could not export", f"there is no format '{unknown[0]}'", f"Use {', '.join(export.FORMATS)}.")
+    session = _session(arguments)
+    progress = _progress()
+    backend = "" if arguments.backend == FASTEST else arguments.backend
+    recipe = _recipe_of(session, arguments, given, backend)
+    modes = {recipe.rule(layer.name).mode for layer in session.opened_model.description.layers}
+    if modes & {Mode.STATIC, Mode.QAT}:
+        session.calibrate(progress)
+    timings: tuple[BackendTiming, ...] = ()
+    if arguments.backend == FASTEST:
+        timings = session.measure_backends(recipe, progress, arguments.threads, arguments.batch_size)
+        recipe = session.for_backend(recipe, fastest(timings))
+    result = session.quantize(recipe, progress)
+    comparison = session.compare(progress, arguments.threads, arguments.batch_size, arguments.runs)
+    exports = export.export(session, arguments.out, formats, progress)
+    runs.save(session, arguments.out)
+    answer = _answer(session, result, comparison, exports, timings)
+    page = report.html(
+        session.opened_model.description, session.opened_data.describe(), machine.describe(), comparison, exports
+    )
+    write_atomically(arguments.out / "report.html", page.encode())
+    write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
+    return answer, _summary(comparison, exports, timings, arguments.out)
+
+
+def fastest(timings: Sequence[BackendTiming]) -> str:
+    """Return the fastest engine of those whose outputs are as near to float as the best one's, within a few dB.
+
+    Raises:
+        QguiError: No engine ran.
+    """
+    ran = [timing for timing in timings if timing.median_ms is not None]
+    if not ran:
+        problems = "; ".join(f"{timing.backend}: {timing.problem}" for timing in timings)
+        raise QguiError(
+            "Could not choose a backend", f"none of them runs this model ({problems})", "Leave layers float."
+        )
+    best = max(timing.sqnr_db or 0.0 for timing in ran)
+    near = [timing for timing in ran if (timing.sqnr_db or 0.0) >= best - _SQNR_SLACK_DB]
+    return min(near, key=lambda timing: timing.median_ms or 0.0).backend
+
+
+def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None, backend: str) -> Recipe:
+    if given is None:
+        mode = Mode(arguments.mode) if arguments.mode else None
+        recipe: Recipe = session.advised_recipe(backend, mode)
+    else:
+        start = session.advised_recipe(backend)
+        recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=start.data)
+    if arguments.observer is None:
+        return recipe
+    observer = Observer(ObserverKind(arguments.observer))
+    rules = {
+        name: msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, observer=observer))
+        for name, rule in recipe.rules.items()
+    }
+    return recipe.with_rules(rules)
+
+
+def _answer(
+    session: Any,
+    result: QuantizeResult,
+    comparison: Comparison,
+    exports: Sequence[ExportResult],
+    timings: Sequence[BackendTiming],
+) -> dict[str, Any]:
+    sides = {}
+    for subject, accuracy, size in (
+        ("float", comparison.float_accuracy, comparison.float_bytes),
+        ("quantized", comparison.quantized_accuracy, comparison.quantized_bytes),
+    ):
+        taken = comparison.latency("float", "eager") if subject == "float" else comparison.best_latency("quantized")
+        assert taken is not None
+        latency = {"median": taken.median_ms, "p95": taken.p95_ms, "runs": taken.runs, "runtime": taken.runtime}
+        found = msgspec.to_builtins(accuracy) if accuracy else None
+        sides[subject] = {"accuracy": found, "latency_ms": latency, "size_bytes": size}
+    return {
+        **sides,
+        "speedup": comparison.speedup,
+        "speedup_same_runtime": comparison.speedup_same_runtime,
+        "accuracy_delta": msgspec.to_builtins(comparison.accuracy_delta) if comparison.accuracy_delta else None,
+        "agreement": comparison.agreement,
+        "output_sqnr_db": comparison.output_sqnr_db,
+        "backend": comparison.backend,
+        "backends": [msgspec.to_builtins(timing) for timing in timings],
+        "threads": comparison.threads,
+        "batch_size": comparison.batch_size,
+        "latencies": [msgspec.to_builtins(x) | {"samples_ms": None} for x in comparison.latencies],
+        "layers": [msgspec.to_builtins(layer) for layer in comparison.layers],
+        "exports": [msgspec.to_builtins(export) | {"format": export.format} for export in exports],
+        "recipe_hash": result.recipe_hash,
+        "split": {
+            "calibration": list(session.opened_data.calibration),
+            "evaluation": list(session.opened_data.evaluation),
+            "seed": session.opened_data.reference.seed,
+        },
+        "notes": [*result.notes, *comparison.notes],
+    }
+
+
+def _summary(
+    comparison: Comparison, exports: Sequence[ExportResult], timings: Sequence[BackendTiming], out: Path
+) -> str:
+    lines = report.comparison_lines(comparison)
+    if timings:
+        told = [f"{t.backend} {t.median_ms:.2f} ms" if t.median_ms is not None else f"{t.backend} -" for t in timings]
+        lines.append(f"Backends measured: {', '.join(told)}")
+    for export in exports:
+        mark = "verified" if export.verified else f"NOT verified: {export.message}"
+        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {mark})")
+    lines.append(f"Report: {out / 'report.html'}")
+    return "\n".join(lines)
+
+
+def _export(arguments: argparse.Namespace) -> tuple[Any, str]:
+    from qgui.engine import export, runs
+    from qgui.engine.fx import plain
+
+    plain.silence()
+    progress = _progress()
+    session, recipe = runs.restore(arguments.folder, progress, arguments.trust)
+    exports = export.export(session, arguments.out or arguments.folder, arguments.format, progress)
+    lines = [f"{e.format}: {e.path} ({'verified' if e.verified else 'NOT verified: ' + e.message})" for e in exports]
+    return {"exports": [msgspec.to_builtins(e) for e in exports], "recipe_hash": recipe.digest()}, "\n".join(lines)
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "x".join(map(str, shape)) if shape else "-"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, (int, float)) else f"{min(value):.5g} … {max(value):.5g}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]
+    )

@@ -1,0 +1,207 @@
+"""Exporting: each format is written beside its place, opened again in a fresh process, compared, then put in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from qgui.core import recipe_file
+from qgui.core.errors import QguiError
+from qgui.core.results import ExportResult
+from qgui.engine import latency
+from qgui.engine.data import Batch
+from qgui.engine.fx import plain, script
+from qgui.engine.outputs import main_output
+from qgui.engine.progress import Progress
+from qgui.engine.session import Session
+
+#: Evaluation samples whose outputs a fresh process must reproduce.
+CHECKED_SAMPLES = 8
+#: Greatest difference that still counts as the same, relative to the greatest output.
+TOLERANCE = 1e-5
+_TIME_LIMIT = 600
+
+
+@dataclass
+class _Written:
+    """An export that lies in the staging folder.
+
+    Attributes:
+        name: File or folder name.
+        opened: The file that is opened again.
+        check: Command that opens it again in a fresh process and prints JSON.
+    """
+
+    name: str
+    opened: Path
+    check: list[str]
+
+
+def export(session: Session, folder: Path, formats: Sequence[str], progress: Progress) -> tuple[ExportResult, ...]:
+    """Write the quantized model in the wished formats.
+
+    Args:
+        session: Holds a quantized model and data.
+        folder: Where the files go; it is made where it is missing.
+        formats: Some of `FORMATS`.
+        progress: Told before every format.
+
+    Raises:
+        QguiError: A format is unknown, the disk is full, or nothing is quantized. Earlier files are untouched.
+        Cancelled: The person asked to stop.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise QguiError("Could not export", f"there is no format '{unknown[0]}'", f"Choose from {', '.join(FORMATS)}.")
+    staging = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".qgui-export-", dir=folder))
+        scale = _write_samples(session, staging / "samples.pt")
+        results = []
+        for index, name in enumerate(formats):
+            progress.step("Exporting", index, len(formats))
+            results.append(_one(session, name, folder, staging, scale))
+        progress.step("Exporting", len(formats), len(formats))
+        return tuple(results)
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        hint = "Free some space or choose another folder; earlier files are as they were."
+        raise QguiError(f"Could not export to {folder}", why, hint) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _one(session: Session, name: str, folder: Path, staging: Path, scale: float) -> ExportResult:
+    try:
+        written = FORMATS[name](session, staging)
+    except latency.NotTraceable as error:
+        return ExportResult(name, "", 0, verified=False, max_abs_diff=None, message=f"Not possible: {error}.")
+    found = _in_fresh_process(written.check)
+    difference = found.get("max_abs_diff")
+    if "problem" in found:
+        verified, message = False, f"The fresh process could not open it: {found['problem']}"
+    elif difference is None:
+        verified = found.get("recipe_hash") == session.quantized_model.recipe.digest()
+        message = "Read again with the same hash." if verified else "Read again with another hash."
+    else:
+        verified = float(str(difference)) <= TOLERANCE * max(scale, 1e-12)
+        message = "Same outputs in a fresh process." if verified else "The fresh process computes other outputs."
+    target = folder / written.name
+    size = _size(staging / written.name)
+    _put_in_place(staging / written.name, target)
+    opened = target if target.is_file() else target / written.opened.name
+    return ExportResult(
+        name, str(opened), size, verified, None if difference is None else float(str(difference)), message
+    )
+
+
+def _put_in_place(source: Path, target: Path) -> None:
+    """Rename into place; a folder that stands there is put aside first and removed last."""
+    if not target.is_dir():
+        source.replace(target)
+        return
+    aside = source.with_name(f"{target.name}.before")
+    target.replace(aside)
+    try:
+        source.replace(target)
+    except OSError:
+        aside.replace(target)
+        raise
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+
+
+def _write_samples(session: Session, path: Path) -> float:
+    """Store inputs and outputs of the quantized model, and return the greatest absolute output."""
+    inputs, outputs = [], []
+    with torch.inference_mode():
+        for batch in session.check_batches(CHECKED_SAMPLES):
+            outputs.append(main_output(session.run_quantized(batch)).float().clone())
+            inputs.append(_plain_inputs(batch))
+    torch.save({"inputs": inputs, "outputs": outputs, "backend": session.quantized_model.recipe.backend}, path)
+    return max(float(output.abs().max()) for output in outputs)
+
+
+def _plain_inputs(batch: Batch) -> object:
+    if isinstance(batch.inputs, dict):
+        return {key: value.clone() for key, value in batch.inputs.items()}
+    return tuple(value.clone() for value in batch.inputs)
+
+
+def _in_fresh_process(command: list[str]) -> dict[str, object]:
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIME_LIMIT, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"problem": f"it took longer than {_TIME_LIMIT} s"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        told = done.stderr.strip().splitlines()
+        return {"problem": told[-1] if told else f"it ended with code {done.returncode}"}
+    found: dict[str, object] = json.loads(lines[-1])
+    return found
+
+
+def fresh_python(*arguments: str) -> list[str]:
+    """Return the command that runs a module or script of Python in a new process, from a bundle too."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "--python", *arguments]
+    return [sys.executable, *arguments]
+
+
+def _torchscript(session: Session, staging: Path) -> _Written:
+    path = staging / "model.pt"
+    result = session.quantized_model
+    batch = next(session.check_batches(1))
+    program = latency.torchscript(result.module, result.recipe.backend, batch)
+    with plain.engine(result.recipe.backend):
+        program.save(str(path))
+    check = fresh_python("-m", "qgui.engine.verify", "torchscript", str(path), str(staging / "samples.pt"))
+    return _Written("model.pt", path, check)
+
+
+def _recipe(session: Session, staging: Path) -> _Written:
+    path = staging / "recipe.json"
+    recipe_file.save(session.quantized_model.recipe, path)
+    check = fresh_python("-m", "qgui.engine.verify", "recipe", str(path), str(staging / "samples.pt"))
+    return _Written("recipe.json", path, check)
+
+
+def _script(session: Session, staging: Path) -> _Written:
+    place = staging / "script"
+    place.mkdir()
+    opened = session.opened_model
+    path = script.write(
+        place,
+        opened.reference,
+        opened.loaded.module,
+        session.quantized_model,
+        opened.given,
+        opened.graphs is not None,
+    )
+    return _Written("script", path, fresh_python(str(path), "--check", str(staging / "samples.pt")))
+
+
+#: Every format by name; a new one is a function that writes into the staging folder.
+FORMATS: dict[str, Callable[[Session, Path], _Written]] = {
+    "torchscript": _torchscript,
+    "recipe": _recipe,
+    "script": _script,
+}

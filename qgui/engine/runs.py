@@ -1,0 +1,57 @@
+"""What a finished run leaves in a folder, so that it can be exported once more without calibrating again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from qgui.core import recipe_file, statistics
+from qgui.core.errors import QguiError
+from qgui.core.recipe import Recipe
+from qgui.engine.progress import Progress
+from qgui.engine.session import Session
+
+RECIPE = "recipe.json"
+STATISTICS = "statistics.npz"
+TRAINED = "trained.safetensors"
+
+
+def save(session: Session, folder: Path) -> None:
+    """Write recipe, statistics and trained weights of a session into a folder.
+
+    Raises:
+        QguiError: They cannot be written.
+    """
+    result = session.quantized_model
+    recipe_file.save(result.recipe, folder / RECIPE)
+    if session.record is not None:
+        statistics.save(session.record, folder / STATISTICS)
+    if result.float_weights is not None:
+        temporary = folder / f".{TRAINED}"
+        try:
+            save_file({k: v.contiguous().clone() for k, v in result.float_weights.items()}, temporary)
+            temporary.replace(folder / TRAINED)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise QguiError(f"Could not write {folder / TRAINED}", why, "Free some space.") from error
+
+
+def restore(folder: Path, progress: Progress, trust: bool = False) -> tuple[Session, Recipe]:
+    """Return a session with the quantized model of a run.
+
+    Raises:
+        NeedsTrust: The model file can only be opened by running code that it holds.
+        QguiError: The folder holds no run, or its model or data cannot be opened any more.
+    """
+    if not (folder / RECIPE).is_file():
+        raise QguiError("Could not open the run", f"{folder} holds no {RECIPE}", "Name a folder that quantize wrote.")
+    recipe = recipe_file.load(folder / RECIPE)
+    session = Session()
+    session.open_model(recipe.model, trust)
+    session.open_data(recipe.data)
+    if (folder / STATISTICS).is_file():
+        session.use_statistics(folder / STATISTICS)
+    trained = load_file(folder / TRAINED) if (folder / TRAINED).is_file() else None
+    session.quantize(recipe, progress, trained)
+    return session, recipe
