@@ -161,7 +161,19 @@ class Document(QObject):
         return changed
 
     def describe_model(self, model: ModelDescription) -> None:
-        """Take a fuller description of the open model, in which the data made shapes known."""
+        """Take a fuller description of the open model, which the data's inputs made possible.
+
+        Where a sample shows layers that were not known, they begin with the rules advised for them.
+        """
+        advised = advice.advised_rules(
+            model, advice.advised_mode(model)[0], self.recipe.backend, self.reduce_range(self.recipe.backend)
+        )
+        known = {name: self.recipe.rules.get(name, rule) for name, rule in advised.items()}
+        legal, _ = corrected_recipe(msgspec.structs.replace(self.recipe, rules=known), model.layers)
+        if legal.rules.keys() != self.recipe.rules.keys():
+            self._set_recipe(legal)
+            self.undo_stack.clear()
+            self.file_changed.emit()
         self._set_model(model)
         self.model_described.emit()
 

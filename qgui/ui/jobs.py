@@ -40,7 +40,6 @@ class Job:
         self._success: Callable[[Any], None] = lambda _: None
         self._failure: Callable[[messages.Failed], None] | None = None
         self._stopped: Callable[[], None] = lambda: None
-        self._event: Callable[[messages.Event], None] = lambda _: None
 
     def success(self, callback: Callable[[Any], None]) -> Job:
         """Call this with the event that answers the command."""
@@ -55,11 +54,6 @@ class Job:
     def stopped(self, callback: Callable[[], None]) -> Job:
         """Call this when the job was cancelled."""
         self._stopped = callback
-        return self
-
-    def event(self, callback: Callable[[messages.Event], None]) -> Job:
-        """Call this with every other event of the job but progress."""
-        self._event = callback
         return self
 
     def number(self, number: int) -> None:
@@ -87,7 +81,3 @@ class Job:
     def stop(self) -> None:
         """Report that the job was cancelled."""
         self._stopped()
-
-    def hear(self, event: messages.Event) -> None:
-        """Report something on the way."""
-        self._event(event)

@@ -90,7 +90,7 @@ class Plot(pg.PlotWidget):
 
     def label(self, axis: str, text: str) -> None:
         """Name an axis, with its unit in the text."""
-        self.getAxis(axis).setLabel(text, **{"color": self.theme.colours.faint})
+        self.getAxis(axis).setLabel(text, color=self.theme.colours.faint)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self._zoom:

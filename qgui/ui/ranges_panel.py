@@ -17,9 +17,9 @@ from qgui.core.recipe import AUTOMATIC_OBSERVERS, ActivationSetting, Mode, Obser
 from qgui.ui import decisions, formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
+from qgui.ui.choice_table import ChoiceTable
 from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
-from qgui.ui.choice_table import ChoiceTable
 from qgui.ui.observer_table import ObserverModel
 from qgui.ui.range_notes import mode_note, range_notes
 from qgui.ui.ranges_plot import RangesPlot

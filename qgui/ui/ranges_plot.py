@@ -55,7 +55,7 @@ class LevelAxis(pg.AxisItem):
     def _zero(self) -> int:
         return int(self._qparams.zero_point[0]) if self._qparams else 0
 
-    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N803
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
         levels = self.levels(min(minVal, maxVal), max(minVal, maxVal))
         if not levels or maxVal == minVal:
             return []

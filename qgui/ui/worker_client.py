@@ -247,7 +247,7 @@ class WorkerClient(QObject):
                 self._remember(self.current, event)
                 self._end_current().succeed(event)
             case _:
-                self.current.hear(event)
+                log.warning("an answer that does not fit its command: %s", type(event).__name__)
 
     def _end_current(self) -> Job:
         """Take the running job off, start the next after the callbacks, and return it."""

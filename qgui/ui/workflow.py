@@ -155,15 +155,13 @@ class Workflow(QObject):
         def opened(event: messages.DataOpened) -> None:
             self._engine_digest = None
             self._document.open_data(event.data, event.reference)
+            if event.model is not None:
+                self._document.describe_model(event.model)
             self.step_finished.emit("data")
             then()
 
-        def heard(event: messages.Event) -> None:
-            if isinstance(event, messages.ModelOpened):
-                self._document.describe_model(event.model)
-
         job = self._job(messages.OpenData(data=data, trust=trust), self.tr("Opening data"))
-        job.success(opened).event(heard)
+        job.success(opened)
         job.failure(lambda event: self._refused(event, lambda: self.open_data(data, trust=True, then=then)))
         self._client.submit(job)
 
@@ -259,7 +257,6 @@ class Workflow(QObject):
             return
 
         def measured(event: messages.BackendsMeasured) -> None:
-            self._engine_digest = None
             timings: tuple[BackendTiming, ...] = event.timings
             self.backends_measured.emit(timings)
             self.step_finished.emit("backends")

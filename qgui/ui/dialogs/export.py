@@ -1,0 +1,203 @@
+"""Exporting: where, in which formats, and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from qgui.core.results import ExportResult
+from qgui.ui import formatting
+from qgui.ui import settings as options
+from qgui.ui.dialogs.fields import PathField
+from qgui.ui.document import Document
+from qgui.ui.settings import Settings
+from qgui.ui.workflow import Workflow
+
+
+class ExportDialog(QDialog):
+    """Exports the quantized model; stays open and shows the checked files.
+
+    Args:
+        document: Whose model.
+        workflow: Does the work.
+        settings: For the remembered folder.
+        parent: Qt parent.
+    """
+
+    def __init__(
+        self, document: Document, workflow: Workflow, settings: Settings, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._document = document
+        self._workflow = workflow
+        self._settings = settings
+        self._written: tuple[ExportResult, ...] = ()
+        self.setObjectName("exportDialog")
+        self.setWindowTitle(self.tr("Export"))
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 96)
+        self.folder = PathField(
+            "exportFolder", self.tr("Folder"), self.tr("The files are written into this folder."), "", self
+        )
+        self.folder.set_path(settings.get(options.EXPORT_FOLDER) or str(Path.home() / "qgui-export"))
+        self.folder.changed.connect(self._check)
+        self.formats = {
+            "torchscript": self._format(
+                "torchscript", "TorchScript", self.tr("The int8 model in one file, for torch.jit.load and C++.")
+            ),
+            "recipe": self._format("recipe", self.tr("Recipe"), self.tr("Your decisions as JSON, to open again here.")),
+            "script": self._format(
+                "script", self.tr("Python script"), self.tr("Plain PyTorch that makes the same model without QGUI.")
+            ),
+        }
+        self.message = QLabel(self)
+        self.message.setObjectName("exportMessage")
+        self.message.setWordWrap(True)
+        self.table = self._build_table()
+        self._build_buttons()
+        self._lay_out()
+        document.results_changed.connect(self._refresh)
+        workflow.failed.connect(lambda _: self._set_working(False))
+        self.finished.connect(lambda _: self._settings.set(options.EXPORT_FOLDER, self.folder.path))
+        self._check()
+
+    def _format(self, key: str, title: str, sentence: str) -> QCheckBox:
+        box = QCheckBox(f"{title}: {sentence}", self)
+        box.setObjectName(f"export_{key}")
+        box.setAccessibleName(title)
+        box.setToolTip(sentence)
+        box.setChecked(True)
+        box.toggled.connect(self._check)
+        return box
+
+    def _build_table(self) -> QTableWidget:
+        titles = [
+            self.tr("Format"),
+            self.tr("File"),
+            self.tr("Size"),
+            self.tr("Checked in a fresh process"),
+            self.tr("Greatest difference"),
+        ]
+        table = QTableWidget(0, len(titles), self)
+        table.setObjectName("exportTable")
+        table.setAccessibleName(self.tr("Exported files"))
+        table.setHorizontalHeaderLabels(titles)
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setShowGrid(False)
+        table.verticalHeader().hide()
+        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.setMinimumHeight(self.fontMetrics().height() * 8)
+        table.hide()
+        return table
+
+    def _build_buttons(self) -> None:
+        self.open_folder = QPushButton(self.tr("Open folder"), self)
+        self.open_folder.setObjectName("exportOpenFolder")
+        self.open_folder.setToolTip(self.tr("Show the files in the file manager."))
+        self.open_folder.clicked.connect(
+            lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(self.folder.path).absolute())))
+        )
+        self.close_button = QPushButton(self.tr("Close"), self)
+        self.close_button.setObjectName("exportClose")
+        self.close_button.setToolTip(self.tr("Close this dialog; a running export goes on."))
+        self.close_button.clicked.connect(self.accept)
+        self.export = QPushButton(self.tr("Export"), self)
+        self.export.setObjectName("exportStart")
+        self.export.setProperty("primary", True)
+        self.export.setDefault(True)
+        self.export.clicked.connect(self._start)
+        for button in (self.open_folder, self.close_button, self.export):
+            button.setAccessibleName(button.text())
+        self.open_folder.hide()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        label = QLabel(self.tr("Folder"), self)
+        label.setBuddy(self.folder.edit)
+        row.addWidget(label)
+        row.addWidget(self.folder, 1)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open_folder)
+        buttons.addStretch(1)
+        buttons.addWidget(self.close_button)
+        buttons.addWidget(self.export)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(8)
+        layout.addLayout(row)
+        for box in self.formats.values():
+            layout.addWidget(box)
+        layout.addWidget(self.message)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(buttons)
+
+    def chosen_formats(self) -> tuple[str, ...]:
+        """Return the ticked formats."""
+        return tuple(key for key, box in self.formats.items() if box.isChecked())
+
+    def _check(self) -> None:
+        reason = ""
+        if not self.folder.path:
+            reason = self.tr("Choose a folder.")
+        elif not self.chosen_formats():
+            reason = self.tr("Tick at least one format.")
+        self.export.setEnabled(not reason)
+        self.export.setToolTip(reason or self.tr("Write the files and check each."))
+        self.message.setText(reason or self.tr("Each file is loaded again in a fresh process and compared."))
+
+    def _start(self) -> None:
+        self._set_working(True)
+        self._written = self._document.exports
+        self._workflow.export(Path(self.folder.path), self.chosen_formats())
+
+    def _set_working(self, working: bool) -> None:
+        self.export.setEnabled(not working)
+        if working:
+            self.message.setText(self.tr("Exporting and checking …"))
+        else:
+            self._check()
+
+    def _refresh(self) -> None:
+        exports = self._document.exports
+        if exports is self._written or not exports:
+            return
+        self._written = exports
+        self._set_working(False)
+        self.table.setRowCount(len(exports))
+        for row, entry in enumerate(exports):
+            verified = self.tr("✓ same outputs") if entry.verified else self.tr("✕ {why}").format(why=entry.message)
+            if entry.verified and entry.max_abs_diff is None:
+                verified = self.tr("✓ read again")
+            difference = formatting.NOTHING if entry.max_abs_diff is None else formatting.number(entry.max_abs_diff, 3)
+            texts = (entry.format, Path(entry.path).name, formatting.size(entry.size_bytes), verified, difference)
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                item.setToolTip(entry.message or entry.path)
+                if column in {2, 4}:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(row, column, item)
+        failed = [entry.format for entry in exports if not entry.verified]
+        self.message.setText(
+            self.tr("Not all files gave the same outputs: {formats}.").format(formats=", ".join(failed))
+            if failed
+            else self.tr("Every file was loaded again and gave the same outputs.")
+        )
+        self.table.show()
+        self.open_folder.show()
+        self.export.setText(self.tr("Export again"))
+        self.adjustSize()

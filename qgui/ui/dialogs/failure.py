@@ -1,0 +1,178 @@
+"""Saying what failed, why, and what to do next; and asking before code of a file runs."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from qgui.core.messages import Failed
+from qgui.ui.theme import Theme
+
+
+class FailureDialog(QDialog):
+    """Shows a failure; its details are folded away and can be copied.
+
+    Args:
+        failure: What failed.
+        theme: For the icon.
+        parent: Qt parent.
+    """
+
+    def __init__(self, failure: Failed, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._failure = failure
+        self.setObjectName("failureDialog")
+        self.setWindowTitle(self.tr("That did not work"))
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 72)
+        icon = QLabel(self)
+        icon.setPixmap(theme.icon("error", theme.colours.bad).pixmap(32, 32))
+        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
+        texts = QVBoxLayout()
+        for name, text, bold in (
+            ("what", failure.what, True),
+            ("why", sentence(failure.why), False),
+            ("next", failure.next_step, False),
+        ):
+            label = self._text(f"failure_{name}", text, bold)
+            label.setVisible(bool(text))
+            texts.addWidget(label)
+        head = QHBoxLayout()
+        head.setSpacing(14)
+        head.addWidget(icon)
+        head.addLayout(texts, 1)
+        self.details = QPlainTextEdit(failure.details, self)
+        self.details.setObjectName("failureDetails")
+        self.details.setAccessibleName(self.tr("Details"))
+        self.details.setReadOnly(True)
+        self.details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.details.setMinimumHeight(self.fontMetrics().height() * 14)
+        self.details.hide()
+        layout = QVBoxLayout(self)
+        layout.setSpacing(12)
+        layout.addLayout(head)
+        layout.addWidget(self.details, 1)
+        layout.addLayout(self._build_buttons())
+
+    def _text(self, name: str, text: str, bold: bool) -> QLabel:
+        label = QLabel(text, self)
+        label.setObjectName(name)
+        label.setWordWrap(True)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        font = label.font()
+        font.setBold(bold)
+        label.setFont(font)
+        return label
+
+    def _build_buttons(self) -> QHBoxLayout:
+        self.fold = QPushButton(self.tr("Show details"), self)
+        self.fold.setObjectName("failureFold")
+        self.fold.setAccessibleName(self.tr("Show details"))
+        self.fold.setToolTip(self.tr("Show what the program reported."))
+        self.fold.setCheckable(True)
+        self.fold.setVisible(bool(self._failure.details))
+        self.fold.toggled.connect(self._on_fold)
+        copy = QPushButton(self.tr("Copy"), self)
+        copy.setObjectName("failureCopy")
+        copy.setAccessibleName(self.tr("Copy the report"))
+        copy.setToolTip(self.tr("Copy everything to the clipboard, for a bug report."))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.report()))
+        close = QPushButton(self.tr("Close"), self)
+        close.setObjectName("failureClose")
+        close.setAccessibleName(self.tr("Close"))
+        close.setToolTip(self.tr("Go on working."))
+        close.setDefault(True)
+        close.clicked.connect(self.accept)
+        for button in (self.fold, copy):
+            button.setAutoDefault(False)
+        row = QHBoxLayout()
+        row.addWidget(self.fold)
+        row.addWidget(copy)
+        row.addStretch(1)
+        row.addWidget(close)
+        return row
+
+    def report(self) -> str:
+        """Return everything as text."""
+        parts = (self._failure.what, self._failure.why, self._failure.next_step, self._failure.details)
+        return "\n\n".join(part for part in parts if part)
+
+    def _on_fold(self, shown: bool) -> None:
+        self.details.setVisible(shown)
+        self.fold.setText(self.tr("Hide details") if shown else self.tr("Show details"))
+        self.adjustSize()
+
+
+class TrustDialog(QDialog):
+    """Asks whether code that a file holds may run.
+
+    Args:
+        failure: Why the file was not opened.
+        theme: For the icon.
+        parent: Qt parent.
+    """
+
+    def __init__(self, failure: Failed, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("trustDialog")
+        self.setWindowTitle(self.tr("Run code from this file?"))
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 72)
+        icon = QLabel(self)
+        icon.setPixmap(theme.icon("warning").pixmap(32, 32))
+        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
+        label = QLabel(
+            "\n\n".join(
+                [
+                    f"{failure.what}: {sentence(failure.why)}",
+                    self.tr(
+                        "A pickle file can hold any program. If you go on, it runs in the engine's process with your "
+                        "rights: it could read, change or send every file that you can."
+                    ),
+                    self.tr(
+                        "Go on only if you made the file or trust who did. Weights saved as .safetensors or as a state "
+                        "dict never need this."
+                    ),
+                ]
+            ),
+            self,
+        )
+        label.setObjectName("trustText")
+        label.setWordWrap(True)
+        head = QHBoxLayout()
+        head.setSpacing(14)
+        head.addWidget(icon)
+        head.addWidget(label, 1)
+        buttons = QDialogButtonBox(self)
+        run = buttons.addButton(self.tr("Run its code and open it"), QDialogButtonBox.ButtonRole.AcceptRole)
+        run.setObjectName("trustRun")
+        run.setToolTip(self.tr("Open the file and run what it holds."))
+        run.setAutoDefault(False)
+        leave = buttons.addButton(self.tr("Do not open"), QDialogButtonBox.ButtonRole.RejectRole)
+        leave.setObjectName("trustLeave")
+        leave.setToolTip(self.tr("Leave the file alone."))
+        leave.setDefault(True)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(14)
+        layout.addLayout(head)
+        layout.addWidget(buttons)
+
+
+def sentence(text: str) -> str:
+    """Return a reason as a sentence: with a capital letter and a full stop."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")

@@ -1,0 +1,118 @@
+"""What the engine and the window said, line by line."""
+
+from __future__ import annotations
+
+import html
+import logging
+from datetime import datetime
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+
+from qgui.ui.theme import Theme
+
+LEVELS = ("debug", "info", "warning", "error")
+_LINES = 5_000
+
+
+class LogBridge(QObject, logging.Handler):
+    """Hands the window's own log records to the panel, from whatever thread they come.
+
+    Signals:
+        line: Level and text.
+    """
+
+    line = Signal(str, str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        QObject.__init__(self, parent)
+        logging.Handler.__init__(self, logging.INFO)
+
+    def emit(self, record: logging.LogRecord) -> None:  # type: ignore[override]
+        level = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
+        self.line.emit(level if level in LEVELS else "info", self.format(record))
+
+
+class LogPanel(QWidget):
+    """The log with a level filter and a way to copy it.
+
+    Args:
+        theme: For the colours of warnings and errors.
+        parent: Qt parent.
+    """
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._lines: list[tuple[str, str, str]] = []
+        self.setObjectName("logPanel")
+        self.level = QComboBox(self)
+        self.level.setObjectName("logLevel")
+        self.level.setAccessibleName(self.tr("Least level shown"))
+        self.level.setToolTip(self.tr("Show lines of this level and above."))
+        self.level.addItems(list(LEVELS))
+        self.level.setCurrentText("info")
+        self.level.currentIndexChanged.connect(self._show_all)
+        self.copy = QPushButton(self.tr("Copy all"), self)
+        self.copy.setObjectName("logCopy")
+        self.copy.setAccessibleName(self.tr("Copy the log"))
+        self.copy.setToolTip(self.tr("Copy the whole log to the clipboard, for a bug report."))
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.text()))
+        self.clear = QPushButton(self.tr("Clear"), self)
+        self.clear.setObjectName("logClear")
+        self.clear.setAccessibleName(self.tr("Clear the log"))
+        self.clear.setToolTip(self.tr("Remove all lines."))
+        self.clear.clicked.connect(self._clear)
+        self.view = QPlainTextEdit(self)
+        self.view.setObjectName("logView")
+        self.view.setAccessibleName(self.tr("Log"))
+        self.view.setReadOnly(True)
+        self.view.setMaximumBlockCount(_LINES)
+        self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.view.setPlaceholderText(self.tr("Nothing has been logged yet."))
+        row = QHBoxLayout()
+        row.addWidget(self.level)
+        row.addStretch(1)
+        row.addWidget(self.copy)
+        row.addWidget(self.clear)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.addLayout(row)
+        layout.addWidget(self.view, 1)
+        theme.changed.connect(self._show_all)
+
+    def add(self, level: str, text: str) -> None:
+        """Add a line."""
+        line = (datetime.now().astimezone().strftime("%H:%M:%S"), level if level in LEVELS else "info", text)
+        self._lines.append(line)
+        if len(self._lines) > _LINES:
+            del self._lines[: len(self._lines) - _LINES]
+        if self._shown(line[1]):
+            self.view.appendHtml(self._html(line))
+
+    def text(self) -> str:
+        """Return the whole log."""
+        return "\n".join(f"{when} {level:7} {text}" for when, level, text in self._lines)
+
+    def _shown(self, level: str) -> bool:
+        return LEVELS.index(level) >= self.level.currentIndex()
+
+    def _html(self, line: tuple[str, str, str]) -> str:
+        when, level, text = line
+        colours = self._theme.colours
+        colour = {"error": colours.bad, "warning": self._theme.colours.text, "debug": colours.faint}.get(level, "")
+        style = f' style="color:{colour}"' if colour else ""
+        mark = {"error": "✕ error: ", "warning": "▲ warning: "}.get(level, "")
+        safe = html.escape(text).replace("  ", "&nbsp;&nbsp;")
+        return f'<span style="color:{colours.faint}">{when}</span>&nbsp; <span{style}>{mark}{safe}</span>'
+
+    def _show_all(self) -> None:
+        self.view.clear()
+        for line in self._lines:
+            if self._shown(line[1]):
+                self.view.appendHtml(self._html(line))
+
+    def _clear(self) -> None:
+        self._lines.clear()
+        self.view.clear()
