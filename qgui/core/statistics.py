@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,10 +222,11 @@ def load(path: Path) -> CalibrationRecord:
         QguiError: The file cannot be read or is not a calibration record.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             index = msgspec.json.decode(arrays["index"].tobytes(), type=_Index)
             counts, batch_min, batch_max = arrays["counts"], arrays["batch_min"], arrays["batch_max"]
-    except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as error:
         raise QguiError(f"Could not read the statistics in {path}", str(error), "Calibrate again.") from error
     tensors = {
         row.name: TensorStatistics(

@@ -348,7 +348,8 @@ def _arrays(path: Path) -> Samples:
     if not path.is_file():
         raise QguiError(WHAT, f"there is no file {path}", "Check the path.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = list(arrays.files)
             x = arrays["x"] if "x" in names else None
             y = arrays["y"] if "y" in names else None
