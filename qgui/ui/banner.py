@@ -35,6 +35,11 @@ class Banner(QFrame):
         layout.setContentsMargins(8, 5, 8, 5)
         layout.addWidget(self.label, 1)
         layout.addWidget(self.button)
+        self._row = layout
+
+    def add_button(self, button: QPushButton) -> None:
+        """Add another button at the end."""
+        self._row.addWidget(button)
 
     def tell(self, text: str, button: str = "", tool_tip: str = "", action: Callable[[], object] | None = None) -> None:
         """Show a sentence, with a button that does something about it; hide where the sentence is empty."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt, QTimer
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QColor, QPainter, QPalette
-from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from qgui.core.recipe import Mode
 from qgui.ui.choice_box import ChoiceBox
@@ -48,8 +48,7 @@ class ChoiceDelegate(QStyledItemDelegate):
 
     def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: Index) -> None:
         if isinstance(editor, ChoiceBox) and editor.property("decided"):
-            at = QModelIndex(index) if isinstance(index, QPersistentModelIndex) else index
-            self._apply(at, editor.value())
+            self._apply(model.index(index.row(), index.column(), index.parent()), editor.value())
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
         wanted = QRect(option.rect)
@@ -83,7 +82,7 @@ class ModeDelegate(ChoiceDelegate):
         cell = QStyleOptionViewItem(option)
         self.initStyleOption(cell, index)
         text, cell.text = cell.text, ""
-        style = cell.widget.style() if cell.widget is not None else QApplication.style()
+        style = cell.widget.style()
         style.drawControl(QStyle.ControlElement.CE_ItemViewItem, cell, painter, cell.widget)
         selected = bool(cell.state & QStyle.StateFlag.State_Selected) and bool(
             cell.state & QStyle.StateFlag.State_Active

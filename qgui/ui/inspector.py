@@ -84,7 +84,8 @@ class Inspector(QScrollArea):
             "weightScheme", self.tr("Weight qscheme"), self.tr("One scale per output channel, or one per tensor."), box
         )
         self.weight_observer = ObserverForm("weightObserver", box)
-        self._settle(box, self.weight_dtype, self.weight_scheme, self.weight_observer)
+        column, _ = self._settle(box, self.weight_dtype, self.weight_scheme)
+        column.addWidget(self.weight_observer)
         return box
 
     def _build_activation(self) -> QGroupBox:
@@ -102,27 +103,23 @@ class Inspector(QScrollArea):
         self.reduce_range.setToolTip(
             self.tr("Use 128 instead of 256 levels, which CPUs without VNNI need so that sums do not overflow.")
         )
-        self._settle(box, self.activation_dtype, self.activation_scheme, self.activation_observer)
+        column, self._activation_form = self._settle(box, self.activation_dtype, self.activation_scheme)
         self.outcome = self._note("activationOutcome")
         self.activation_note = self._note("activationNote")
-        for widget in (self.reduce_range, self.outcome, self.activation_note):
-            box.layout().addWidget(widget)
+        for widget in (self.activation_observer, self.reduce_range, self.outcome, self.activation_note):
+            column.addWidget(widget)
         return box
 
-    def _settle(self, box: QGroupBox, dtype: ChoiceBox, scheme: ChoiceBox, observer: ObserverForm) -> None:
+    def _settle(self, box: QGroupBox, dtype: ChoiceBox, scheme: ChoiceBox) -> tuple[QVBoxLayout, QFormLayout]:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for text, field in ((self.tr("dtype"), dtype), (self.tr("qscheme"), scheme)):
             label = QLabel(text, box)
             label.setBuddy(field)
             form.addRow(label, field)
-        width = self.fontMetrics().horizontalAdvance(self.tr("Observer") + "  ")
-        for field in (dtype, scheme):
-            form.labelForField(field).setMinimumWidth(width)
-        observer.set_label_width(width)
         layout = QVBoxLayout(box)
         layout.addLayout(form)
-        layout.addWidget(observer)
+        return layout, form
 
     def _connect(self) -> None:
         self.mode.chosen.connect(self._on_mode)
@@ -212,9 +209,7 @@ class Inspector(QScrollArea):
         for widget in (self.activation_dtype, self.activation_scheme, self.activation_observer, self.reduce_range):
             widget.setVisible(adjustable)
         for field in (self.activation_dtype, self.activation_scheme):
-            form = self.activation.layout().itemAt(0).layout()
-            if isinstance(form, QFormLayout):
-                form.setRowVisible(field, adjustable)
+            self._activation_form.setRowVisible(field, adjustable)
         self.activation_dtype.set_choices([Choice("quint8", "quint8")], "quint8")
         schemes = {setting.qscheme for setting in settings}
         self.activation_scheme.set_choices(

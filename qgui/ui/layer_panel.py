@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from qgui.core import legality
 from qgui.core.advice import advised_mode
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, ObserverKind
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, ObserverKind, WeightDtype, WeightScheme
 from qgui.ui import decisions
 from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate
@@ -34,6 +34,8 @@ from qgui.ui.theme import Theme
 #: Larger models show their first two levels only, so that opening stays quick.
 _EXPAND_ALL_UP_TO = 6_000
 
+_WEIGHT_SCHEMES: tuple[WeightScheme, ...] = ("per_channel_symmetric", "per_tensor_symmetric")
+_WEIGHT_DTYPES: tuple[WeightDtype, ...] = ("qint8", "float16")
 _WIDTHS = {
     Column.NAME: "blocks.0.depthwise.0",
     Column.TYPE: "AdaptiveAvgPool2d",
@@ -276,12 +278,12 @@ class LayerPanel(QWidget):
         modes.addActions(list(self.mode_actions.values()))
         modes.setEnabled(bool(names))
         weights = menu.addMenu(self.tr("Weights"))
-        for scheme in ("per_channel_symmetric", "per_tensor_symmetric"):
-            edit = decisions.weight_scheme_edit(scheme)  # type: ignore[arg-type]
+        for scheme in _WEIGHT_SCHEMES:
+            edit = decisions.weight_scheme_edit(scheme)
             self._add(weights, scheme_label(scheme), edit, self.tr("Scale of the weight, for all selected layers."))
         weights.addSeparator()
-        for dtype in ("qint8", "float16"):
-            dtype_edit = decisions.weight_dtype_edit(dtype, self._document.recipe.backend)  # type: ignore[arg-type]
+        for dtype in _WEIGHT_DTYPES:
+            dtype_edit = decisions.weight_dtype_edit(dtype, self._document.recipe.backend)
             self._add(weights, dtype, dtype_edit, self.tr("Type of the stored weight, for all selected layers."))
         observers = menu.addMenu(self.tr("Observer"))
         for kind in AUTOMATIC_OBSERVERS:
@@ -402,8 +404,3 @@ class LayerPanel(QWidget):
         padding = metrics.horizontalAdvance("MM")
         for column, sample in _WIDTHS.items():
             self.view.setColumnWidth(column, metrics.horizontalAdvance(sample) + padding)
-
-    def wants(self, slot: Callable[[tuple[str, ...]], None]) -> None:
-        """Connect a slot to the selection and call it with the present one."""
-        self.selection_changed.connect(slot)
-        slot(self.selected_layers())

@@ -16,8 +16,8 @@ LEVELS = ("debug", "info", "warning", "error")
 _LINES = 5_000
 
 
-class LogBridge(QObject, logging.Handler):
-    """Hands the window's own log records to the panel, from whatever thread they come.
+class LineSource(QObject):
+    """Says that a line was logged.
 
     Signals:
         line: Level and text.
@@ -25,13 +25,21 @@ class LogBridge(QObject, logging.Handler):
 
     line = Signal(str, str)
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        QObject.__init__(self, parent)
-        logging.Handler.__init__(self, logging.INFO)
 
-    def emit(self, record: logging.LogRecord) -> None:  # type: ignore[override]
+class LogBridge(logging.Handler):
+    """Hands the window's own log records to the panel, from whatever thread they come.
+
+    Args:
+        parent: Qt parent of the source of lines.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(logging.INFO)
+        self.source = LineSource(parent)
+
+    def emit(self, record: logging.LogRecord) -> None:
         level = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
-        self.line.emit(level if level in LEVELS else "info", self.format(record))
+        self.source.line.emit(level if level in LEVELS else "info", self.format(record))
 
 
 class LogPanel(QWidget):

@@ -111,11 +111,9 @@ class ObserverForm(QWidget):
         return label
 
     def set_label_width(self, width: int) -> None:
-        """Give the labels a width."""
-        for row in range(self._form.rowCount()):
-            item = self._form.itemAt(row, QFormLayout.ItemRole.LabelRole)
-            if item is not None and item.widget() is not None:
-                item.widget().setMinimumWidth(width)
+        """Give the labels a width, to stand in line with those of other forms."""
+        for field in (self.kind, self.constant, self.percentile, self.low, self.high):
+            self._form.labelForField(field).setMinimumWidth(width)
 
     def show_observers(
         self,

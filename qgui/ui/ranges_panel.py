@@ -69,7 +69,9 @@ class RangesPanel(QWidget):
         self.model.shown.connect(self.plot.set_visible)
         document.recipe_changed.connect(self._refresh)
         document.statistics_changed.connect(self._refresh)
-        document.model_described.connect(lambda: self.show_layers([self._layer.name] if self._layer else []))
+        document.model_described.connect(
+            lambda: self.show_layers([self._layer.name] if self._layer is not None else [])
+        )
         self._refresh()
 
     def _build(self, theme: Theme) -> None:

@@ -75,7 +75,7 @@ class StartPage(QScrollArea):
         self.discard.setAccessibleName(self.tr("Discard the recovered decisions"))
         self.discard.setToolTip(self.tr("Throw the recovered decisions away."))
         self.discard.clicked.connect(self._on_discard)
-        self.recovered.layout().addWidget(self.discard)
+        self.recovered.add_button(self.discard)
         column.addWidget(self._heading())
         column.addWidget(self.recovered)
         row = QHBoxLayout()
@@ -187,9 +187,10 @@ class StartPage(QScrollArea):
     def show_recent(self, entries: Sequence[RecentEntry]) -> None:
         """List what was open lately."""
         while (item := self._recent.takeAt(0)) is not None:
-            if item.widget() is not None:
-                item.widget().hide()
-                item.widget().deleteLater()
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
         if not entries:
             empty = QLabel(self.tr("What you open is listed here."), self)
             empty.setProperty("faint", True)

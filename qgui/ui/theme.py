@@ -220,7 +220,8 @@ class Theme(QObject):
 def mixed(colour: str, ground: str, share: float) -> str:
     """Return a colour laid upon a ground with an opacity."""
     a, b = QColor(colour), QColor(ground)
-    parts = [round(x * share + y * (1 - share)) for x, y in zip(a.getRgb()[:3], b.getRgb()[:3], strict=True)]
+    pairs = ((a.red(), b.red()), (a.green(), b.green()), (a.blue(), b.blue()))
+    parts = [round(over * share + under * (1 - share)) for over, under in pairs]
     return QColor(*parts).name()
 
 

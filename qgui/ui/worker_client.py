@@ -155,6 +155,21 @@ class WorkerClient(QObject):
         self._patience.start(self._timing.cancel)
         self.state_changed.emit()
 
+    def abandon(self) -> None:
+        """Give up everything that runs or waits at once; a fresh process takes over where a job was running."""
+        jobs = [*([self.current] if self.current else []), *self._queue]
+        running, self.current = self.current, None
+        self._queue.clear()
+        if running is not None:
+            self._patience.stop()
+            self._silence.stop()
+            self._set_state(WorkerState.STARTING)
+            self._replace(self.tr("The job was given up."))
+        for job in jobs:
+            job.stop()
+            self.finished.emit(job)
+        self.state_changed.emit()
+
     def shut_down(self) -> None:
         """End the process; nothing is reported any more."""
         self._patience.stop()
@@ -219,7 +234,7 @@ class WorkerClient(QObject):
         if self.current is not None:
             self._silence.start(self._timing.silence)
         try:
-            for body in self._reader.feed(self._process.readAllStandardOutput().data()):
+            for body in self._reader.feed(bytes(self._process.readAllStandardOutput().data())):
                 self._hear(messages.decode_event(body))
         except (ValueError, msgspec.DecodeError) as error:
             self._replace(self.tr("The engine sent something that is no message ({error}).").format(error=error))
@@ -322,7 +337,7 @@ class WorkerClient(QObject):
             self._give_up(reason)
             return
         job, self.current = self.current, None
-        if self.state is WorkerState.READY or job is not None:
+        if self._starts == 0:
             self._queue.extendleft(reversed(self._replay()))
             self.replaced.emit(reason)
         self._launch()

@@ -154,7 +154,7 @@ class OpenDataDialog(SourceDialog):
         self.overlap.setObjectName("dataOverlap")
         self.overlap.setAccessibleName(self.tr("Evaluate calibration samples too"))
         self.overlap.setToolTip(self.tr("For very small sets only: the accuracy then flatters the quantized model."))
-        self.metric = line_edit(
+        self.metric_edit = line_edit(
             "dataMetric",
             self.tr("Metric"),
             self.tr("PATH.py:CALLABLE with (outputs, target) -> float; empty for accuracy."),
@@ -163,7 +163,7 @@ class OpenDataDialog(SourceDialog):
         )
         third = QHBoxLayout()
         third.addWidget(QLabel(self.tr("Metric"), box))
-        third.addWidget(self.metric, 1)
+        third.addWidget(self.metric_edit, 1)
         layout = QVBoxLayout(box)
         for row in (first, second, third):
             if row is not third:
@@ -191,7 +191,7 @@ class OpenDataDialog(SourceDialog):
         self.batch.setValue(reference.batch_size)
         self.seed.setValue(reference.seed)
         self.overlap.setChecked(reference.overlap)
-        self.metric.setText(reference.metric)
+        self.metric_edit.setText(reference.metric)
         self.shape_edit.setText(self._input_shape())
         self._choose_page(reference.source)
 
@@ -260,7 +260,7 @@ class OpenDataDialog(SourceDialog):
             seed=self.seed.value(),
             overlap=self.overlap.isChecked(),
             batch_size=self.batch.value(),
-            metric=self.metric.text().strip(),
+            metric=self.metric_edit.text().strip(),
         )
 
     def missing(self) -> str:

@@ -19,6 +19,7 @@ TORCHVISION = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1",
     "swin_t", "vgg11", "vgg16", "vit_b_16", "wide_resnet50_2",
 )  # fmt: skip
+_EXAMPLE_ROLE = 256
 _CHECKPOINTS = "*.pt *.pth *.safetensors"
 
 
@@ -58,7 +59,7 @@ class OpenModelDialog(SourceDialog):
         self.example.setWordWrap(True)
         for example in examples():
             item = QListWidgetItem(f"{example.title}\n{example.sentence}")
-            item.setData(256, example)
+            item.setData(_EXAMPLE_ROLE, example)
             item.setToolTip(example.source)
             self.example.addItem(item)
         self.example.setCurrentRow(0)
@@ -149,8 +150,8 @@ class OpenModelDialog(SourceDialog):
         self.check()
 
     def _example(self) -> Example | None:
-        item = self.example.currentItem()
-        return item.data(256) if item is not None else None
+        example = self.example.currentItem().data(_EXAMPLE_ROLE) if self.example.currentRow() >= 0 else None
+        return example if isinstance(example, Example) else None
 
     def reference(self) -> ModelReference:
         """Return what is chosen."""

@@ -1,0 +1,126 @@
+"""Starts the window."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import platformdirs
+from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication
+
+from qgui.core.messages import Failed
+from qgui.core.resources import resources
+from qgui.ui import settings as options
+from qgui.ui.log_panel import LogBridge
+from qgui.ui.main_window import MainWindow
+from qgui.ui.settings import Settings
+from qgui.ui.theme import Theme, ThemeName
+
+log = logging.getLogger("qgui")
+
+#: Names a file into which the time of the first paint is written, for the benchmark.
+FIRST_PAINT_VARIABLE = "QGUI_FIRST_PAINT_FILE"
+
+
+def run(argv: Sequence[str] = ()) -> int:
+    """Open the window and return its exit code when it is closed.
+
+    Args:
+        argv: Nothing, or the path of a recipe file to open (with or without `open` before it).
+    """
+    application = create_application()
+    settings = Settings()
+    theme = Theme(_stored_theme(settings), application)
+    window = MainWindow(settings, theme)
+    bridge = _log_to(window)
+    _show_uncaught_errors(window)
+    paths = [Path(argument) for argument in argv if argument != "open"]
+    window.first_painted.connect(lambda: _begin_work(window, paths))
+    window.show()
+    try:
+        return application.exec()
+    finally:
+        log.removeHandler(bridge)
+
+
+def create_application() -> QApplication:
+    """Return the application object, made if there is none."""
+    existing = QApplication.instance()
+    application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    application.setApplicationName("qgui")
+    application.setApplicationDisplayName("")
+    application.setDesktopFileName("qgui")
+    application.setStyle("Fusion")
+    icon = resources() / "icons" / "qgui.svg"
+    if icon.is_file():
+        application.setWindowIcon(QIcon(str(icon)))
+    return application
+
+
+def _stored_theme(settings: Settings) -> ThemeName:
+    try:
+        return ThemeName(settings.get(options.THEME))
+    except ValueError:
+        return ThemeName.SYSTEM
+
+
+def _begin_work(window: MainWindow, paths: list[Path]) -> None:
+    """Load torch while the person looks at the window."""
+    report = os.environ.get(FIRST_PAINT_VARIABLE)
+    if report:
+        Path(report).write_text(str(time.time()), encoding="utf-8")
+    window.client.start()
+    window.offer_leftovers()
+    if paths:
+        window.open_recipe(paths[0])
+
+
+def _log_to(window: MainWindow) -> LogBridge:
+    """Send log records to the window and to a file."""
+    bridge = LogBridge(window)
+    bridge.setFormatter(logging.Formatter("%(message)s"))
+    bridge.source.line.connect(window.log_panel.add)
+    log.addHandler(bridge)
+    log.setLevel(logging.INFO)
+    folder = Path(platformdirs.user_log_dir("qgui", appauthor=False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = logging.handlers.RotatingFileHandler(
+            folder / "qgui.log", maxBytes=1_000_000, backupCount=2, encoding="utf-8", delay=True
+        )
+    except OSError:
+        return bridge
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    log.addHandler(file)
+    return bridge
+
+
+def _show_uncaught_errors(window: MainWindow) -> None:
+    """Let an error that nobody handled be seen and logged instead of vanishing."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            QCoreApplication.quit()
+            return
+        details = "".join(traceback.format_exception(kind, error, trace))
+        log.error("%s", details)
+        failure = Failed(
+            what=QCoreApplication.translate("app", "The window met an error that it did not expect"),
+            why=f"{kind.__name__}: {error}",
+            next_step=QCoreApplication.translate(
+                "app", "Your decisions are kept. Save them, and copy the details if you want to report this."
+            ),
+            details=details,
+        )
+        QTimer.singleShot(0, window, lambda: window.show_failure(failure))
+
+    sys.excepthook = hook

@@ -1,0 +1,588 @@
+"""The window: panels around one document, and what happens between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
+from PySide6.QtWidgets import (
+    QDialog,
+    QDockWidget,
+    QFileDialog,
+    QMainWindow,
+    QMessageBox,
+    QStackedWidget,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+import qgui
+from qgui.core import advice
+from qgui.core.errors import QguiError
+from qgui.core.messages import Failed, Progress
+from qgui.core.recipe import DataReference, ModelReference
+from qgui.core.results import BackendTiming
+from qgui.ui import settings as options
+from qgui.ui.actions import ActionId, Actions
+from qgui.ui.banner import Banner
+from qgui.ui.bars import WindowBar, fill_menu_bar
+from qgui.ui.compare_panel import ComparePanel
+from qgui.ui.dialogs.backends import BackendDialog
+from qgui.ui.dialogs.export import ExportDialog
+from qgui.ui.dialogs.failure import FailureDialog, TrustDialog
+from qgui.ui.dialogs.open_data import OpenDataDialog
+from qgui.ui.dialogs.open_model import OpenModelDialog
+from qgui.ui.document import SUFFIX, Document
+from qgui.ui.examples import Example
+from qgui.ui.inspector import Inspector
+from qgui.ui.jobs import Job
+from qgui.ui.layer_panel import LayerPanel
+from qgui.ui.log_panel import LogPanel
+from qgui.ui.ranges_panel import RangesPanel
+from qgui.ui.recovery import Autosave, Leftover, leftovers
+from qgui.ui.settings import RecentEntry, Settings
+from qgui.ui.start_page import StartPage
+from qgui.ui.status_line import StatusLine
+from qgui.ui.steps import next_step, reasons_against
+from qgui.ui.theme import Theme, ThemeName
+from qgui.ui.weights_panel import WeightsPanel
+from qgui.ui.worker_client import WorkerClient, WorkerState
+from qgui.ui.workflow import Then, Workflow, failure_of
+
+
+class MainWindow(QMainWindow):
+    """The one window of the program.
+
+    Signals:
+        first_painted: The window is on the screen.
+
+    Args:
+        settings: What is remembered between runs.
+        theme: Colours and icons.
+        client: The worker; it is started after the first paint.
+        state_folder: Where unsaved decisions are kept, by default the person's state folder.
+    """
+
+    first_painted = Signal()
+
+    def __init__(
+        self, settings: Settings, theme: Theme, client: WorkerClient | None = None, state_folder: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.setObjectName("mainWindow")
+        self.settings = settings
+        self.theme = theme
+        self.document = Document(self)
+        self.client = client or WorkerClient(parent=self)
+        self.client.setParent(self)
+        self.workflow = Workflow(self.document, self.client, settings, self)
+        self.autosave = Autosave(self.document, state_folder, self)
+        self._state_folder = state_folder
+        self._painted = False
+        self._closing = False
+        self._after_saving: Then | None = None
+        self.actions_by_id = Actions(self, theme)
+        self._build_panels()
+        self._build_docks()
+        self._build_bars()
+        self._connect_actions()
+        self._connect()
+        self.setAcceptDrops(True)
+        self._restore_layout()
+        self._refresh_page()
+        self._refresh_actions()
+
+    # Building
+
+    def _build_panels(self) -> None:
+        self.start_page = StartPage(self.theme, self)
+        self.layer_panel = LayerPanel(self.document, self.theme, self)
+        self.inspector = Inspector(self.document, self)
+        self.ranges_panel = RangesPanel(self.document, self.theme, self.settings, self)
+        self.weights_panel = WeightsPanel(self.document, self.workflow, self.theme, self)
+        self.compare_panel = ComparePanel(self.document, self.theme, self.settings, self)
+        self.log_panel = LogPanel(self.theme, self)
+        self.tabs = QTabWidget(self)
+        self.tabs.setObjectName("centreTabs")
+        self.tabs.setAccessibleName(self.tr("Panels"))
+        self.tabs.setDocumentMode(True)
+        for panel, title, tip in (
+            (self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of the output of a layer.")),
+            (self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread.")),
+            (self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side.")),
+            (self.log_panel, self.tr("Log"), self.tr("What the engine said.")),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(panel, title), tip)
+        self.notice = Banner("notice", "hint", self)
+        self.notice.hide()
+        work = QWidget(self)
+        column = QVBoxLayout(work)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.notice)
+        column.addWidget(self.tabs, 1)
+        self.pages = QStackedWidget(self)
+        self.pages.setObjectName("pages")
+        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(work)
+        self.setCentralWidget(self.pages)
+
+    def _build_docks(self) -> None:
+        self.layer_dock = self._dock("layerDock", self.tr("Layers"), self.layer_panel)
+        self.inspector_dock = self._dock("inspectorDock", self.tr("Inspector"), self.inspector)
+        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.layer_dock)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
+        width = self.fontMetrics().averageCharWidth()
+        self.inspector.setMinimumWidth(32 * width)
+        self.layer_panel.setMinimumWidth(40 * width)
+
+    def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
+        dock = QDockWidget(title, self)
+        dock.setObjectName(name)
+        dock.setAccessibleName(title)
+        dock.setWidget(widget)
+        return dock
+
+    def _build_bars(self) -> None:
+        self.bar = WindowBar(self.actions_by_id, self.theme, self.choose_theme, self)
+        self.addToolBar(self.bar)
+        views = [self.layer_dock.toggleViewAction(), self.inspector_dock.toggleViewAction()]
+        show_log = QAction(self.tr("&Log"), self)
+        show_log.setObjectName("showLog")
+        show_log.setToolTip(self.tr("Show what the engine said."))
+        show_log.triggered.connect(self.show_log)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel.mode_actions, [*views, show_log], self.bar.theme_menu)
+        self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addWidget(self.status, 1)
+
+    def _connect_actions(self) -> None:
+        slots = {
+            ActionId.OPEN_MODEL: self.ask_for_model,
+            ActionId.OPEN_DATA: self.ask_for_data,
+            ActionId.OPEN_RECIPE: self.ask_for_recipe,
+            ActionId.SAVE: self.save,
+            ActionId.SAVE_AS: self.save_as,
+            ActionId.CLOSE_MODEL: lambda: self._leaving(self.document.close_model),
+            ActionId.QUIT: self.close,
+            ActionId.UNDO: self.document.undo_stack.undo,
+            ActionId.REDO: self.document.undo_stack.redo,
+            ActionId.FILTER: self.layer_panel.focus_filter,
+            ActionId.SELECT_MATCHING: self.layer_panel.select_matching,
+            ActionId.CALIBRATE: self.workflow.calibrate,
+            ActionId.QUANTIZE: self.workflow.quantize,
+            ActionId.COMPARE: self.compare,
+            ActionId.EXPORT: self.ask_for_export,
+            ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
+            ActionId.CANCEL: self.client.cancel,
+            ActionId.ABOUT: self.show_about,
+        }
+        for name, slot in slots.items():
+            self.actions_by_id[name].triggered.connect(lambda _=False, slot=slot: slot())
+
+    def _connect(self) -> None:
+        document, client, workflow = self.document, self.client, self.workflow
+        for signal in (
+            document.model_changed,
+            document.data_changed,
+            document.statistics_changed,
+            document.results_changed,
+            document.recipe_changed,
+            client.state_changed,
+            document.undo_stack.canUndoChanged,
+            document.undo_stack.canRedoChanged,
+        ):
+            signal.connect(self._refresh_actions)
+        document.model_changed.connect(self._refresh_page)
+        document.model_changed.connect(self._introduce_model)
+        document.file_changed.connect(self._refresh_title)
+        document.notice.connect(self.tell)
+        document.undo_stack.indexChanged.connect(self._name_undo)
+        client.log_line.connect(self.log_panel.add)
+        client.progressed.connect(self._on_progress)
+        client.failed.connect(lambda _job, failure: self.log_panel.add("error", f"{failure.what}: {failure.why}"))
+        client.replaced.connect(lambda why: self.log_panel.add("warning", why))
+        workflow.failed.connect(self.show_failure)
+        workflow.trust_needed.connect(self.ask_for_trust)
+        workflow.done.connect(self._on_done)
+        workflow.backends_measured.connect(self.show_backends)
+        workflow.step_finished.connect(self._on_step)
+        self.layer_panel.selection_changed.connect(self._on_selection)
+        self.ranges_panel.calibration_wanted.connect(self.actions_by_id[ActionId.CALIBRATE].trigger)
+        self.ranges_panel.data_wanted.connect(self.actions_by_id[ActionId.OPEN_DATA].trigger)
+        self.compare_panel.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
+        self.compare_panel.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
+        self.bar.backend.backend_chosen.connect(document.change_backend)
+        self.bar.backend.measuring_wanted.connect(self.actions_by_id[ActionId.MEASURE_BACKENDS].trigger)
+        page = self.start_page
+        page.model_wanted.connect(self.ask_for_model)
+        page.recipe_wanted.connect(self.ask_for_recipe)
+        page.example_wanted.connect(self.open_example)
+        page.recent_wanted.connect(self.open_recent)
+        page.restore_wanted.connect(self.restore)
+        page.discard_wanted.connect(self._discard)
+
+    # What is shown
+
+    def _on_selection(self, names: tuple[str, ...]) -> None:
+        self.inspector.show_layers(names)
+        self.ranges_panel.show_layers(names)
+        self.weights_panel.show_layers(names)
+
+    def _refresh_page(self) -> None:
+        opened = self.document.model is not None
+        self.pages.setCurrentIndex(1 if opened else 0)
+        self.layer_dock.setVisible(opened)
+        self.inspector_dock.setVisible(opened)
+        self.notice.hide()
+        if not opened:
+            self.start_page.show_recent(self.settings.recent())
+        self._refresh_title()
+
+    def _refresh_title(self) -> None:
+        if self.document.model is None:
+            self.setWindowTitle("QGUI")
+        else:
+            self.setWindowTitle(f"{self.document.title}[*] - QGUI")
+        self.setWindowModified(self.document.modified)
+
+    def _name_undo(self) -> None:
+        stack = self.document.undo_stack
+        for name, text, what in (
+            (ActionId.UNDO, self.tr("&Undo"), stack.undoText()),
+            (ActionId.REDO, self.tr("&Redo"), stack.redoText()),
+        ):
+            self.actions_by_id[name].setText(f"{text} {what}".rstrip())
+
+    def _busy_with(self) -> str:
+        job = self.client.current
+        if job is not None and not job.quiet:
+            return job.title
+        return self.tr("Waiting for the engine") if self.client.busy else ""
+
+    def _refresh_actions(self) -> None:
+        busy = self._busy_with()
+        reasons = reasons_against(self.document, busy)
+        self.actions_by_id.allow(reasons)
+        self.compare_panel.set_available(reasons.get(ActionId.COMPARE, ""))
+        backend = self.document.recipe.backend
+        self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
+        following = None if busy else next_step(self.document)
+        self.bar.emphasize(following[0] if following else None)
+        threads = self.settings.get(options.THREADS)
+        self.status.show_engine(self.client.state, self.document.machine, backend, threads)
+        if not busy:
+            self.status.show_idle(following[1] if following else self.tr("Done. Every decision can still be changed."))
+        elif self.client.state is WorkerState.STARTING:
+            self.status.show_job(busy, self.tr("the engine is starting"))
+        else:
+            stopping = self.client.current is not None and self.client.current.cancelled
+            self.status.show_job(self.tr("Stopping") if stopping else busy)
+
+    def _on_progress(self, job: Job, progress: Progress) -> None:
+        if not job.quiet and not job.cancelled:
+            self.status.show_progress(progress)
+
+    def _introduce_model(self) -> None:
+        """Say what the model is, what is advised for it, and what should be known about it."""
+        model = self.document.model
+        if model is None:
+            return
+        sentences = [*model.notes, *filter(None, [model.trace_note])]
+        if self.document.path is None:
+            sentences.append(advice.advised_mode(model)[1])
+            if self.document.machine is not None:
+                backend, why = advice.advised_backend(model, self.document.machine)
+                if backend != self.document.machine.default_backend:
+                    sentences.append(why)
+        self.tell(" ".join(sentences))
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence above the panels until it is dismissed."""
+        self.log_panel.add("info", sentence)
+        self.notice.tell(sentence, self.tr("OK"), self.tr("Hide this."), self.notice.hide)
+
+    def _on_done(self, sentence: str) -> None:
+        self.log_panel.add("info", sentence)
+
+    def _on_step(self, step: str) -> None:
+        if step == "compare":
+            self.tabs.setCurrentWidget(self.compare_panel)
+        elif step == "calibrate":
+            self.tabs.setCurrentWidget(self.ranges_panel)
+        if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
+            weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
+            self.layer_panel.select(weighted[:1])
+
+    def show_log(self) -> None:
+        """Show the log, also where no model is open."""
+        self.pages.setCurrentIndex(1)
+        self.tabs.setCurrentWidget(self.log_panel)
+
+    def choose_theme(self, name: ThemeName) -> None:
+        """Apply a theme and remember it."""
+        self.theme.choose(name)
+        self.settings.set(options.THEME, name.value)
+
+    # Dialogs
+
+    def _open_dialog(self, dialog: QDialog) -> None:
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def ask_for_model(self) -> None:
+        """Let the person choose a model."""
+
+        def ask() -> None:
+            dialog = OpenModelDialog(self)
+            dialog.chosen.connect(self.open_model)
+            self._open_dialog(dialog)
+
+        self._leaving(ask)
+
+    def ask_for_data(self) -> None:
+        """Let the person choose data."""
+        self._data_dialog()
+
+    def _data_dialog(self) -> OpenDataDialog | None:
+        if self.document.model is None:
+            return None
+        dialog = OpenDataDialog(self.document.model, self.document.recipe.data, self)
+        dialog.chosen.connect(self.workflow.open_data)
+        self._open_dialog(dialog)
+        return dialog
+
+    def ask_for_recipe(self) -> None:
+        """Let the person choose a recipe file."""
+
+        def ask() -> None:
+            dialog = QFileDialog(self, self.tr("Open recipe"), self.settings.get(options.LAST_FOLDER))
+            dialog.setNameFilter(self.tr("QGUI recipes ({pattern})").format(pattern=f"*{SUFFIX} *.json"))
+            dialog.fileSelected.connect(lambda path: self.open_recipe(Path(path)))
+            self._open_dialog(dialog)
+
+        self._leaving(ask)
+
+    def ask_for_export(self) -> None:
+        """Let the person choose folder and formats."""
+        self._open_dialog(ExportDialog(self.document, self.workflow, self.settings, self))
+
+    def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
+        """Ask whether code that a file holds may run."""
+        dialog = TrustDialog(failure, self.theme, self)
+        dialog.accepted.connect(go_on)
+        self._open_dialog(dialog)
+
+    def show_failure(self, failure: Failed) -> None:
+        """Show what failed."""
+        self.log_panel.add("error", f"{failure.what}: {failure.why}")
+        self._open_dialog(FailureDialog(failure, self.theme, self))
+
+    def show_backends(self, timings: tuple[BackendTiming, ...]) -> None:
+        """Show measured backends and offer the fastest."""
+        dialog = BackendDialog(timings, self.document.recipe.backend, self)
+        dialog.chosen.connect(self.document.change_backend)
+        self._open_dialog(dialog)
+
+    def show_about(self) -> None:
+        """Show version, engine and processor."""
+        machine = self.document.machine
+        lines = [f"QGUI {qgui.__version__}", self.tr("Quantize PyTorch models by hand and by eye. Apache License 2.0.")]
+        if machine is not None:
+            lines += [f"PyTorch {machine.torch_version}", f"{machine.cpu} ({machine.capability})"]
+        box = QMessageBox(QMessageBox.Icon.NoIcon, self.tr("About QGUI"), "\n\n".join(lines), parent=self)
+        box.setObjectName("aboutBox")
+        self._open_dialog(box)
+
+    # Opening and saving
+
+    def open_model(self, model: ModelReference, data: DataReference | None = None) -> None:
+        """Open a model, with its data where they are given."""
+        self.workflow.open_model(model, data)
+
+    def open_example(self, example: Example) -> None:
+        """Open a bundled example with its data."""
+        self._leaving(lambda: self.open_model(ModelReference(example.source), DataReference(example.data)))
+
+    def open_recent(self, entry: RecentEntry) -> None:
+        """Open what was open lately."""
+        if entry.kind == "recipe":
+            self._leaving(lambda: self.open_recipe(Path(entry.text)))
+        else:
+            self._leaving(lambda: self.open_model(ModelReference(entry.text, entry.weights)))
+
+    def open_recipe(self, path: Path) -> None:
+        """Open a recipe file."""
+        self.settings.set(options.LAST_FOLDER, str(path.absolute().parent))
+        self.workflow.open_recipe(path)
+
+    def offer_leftovers(self) -> None:
+        """Offer decisions that a program which ended unexpectedly left behind."""
+        found = leftovers(self._state_folder)
+        self.start_page.show_leftover(found[0] if found else None)
+
+    def restore(self, leftover: Leftover) -> None:
+        """Open decisions that were kept before a crash."""
+        self.workflow.restore(leftover.recipe, leftover.path)
+        self._discard(leftover)
+
+    def _discard(self, leftover: Leftover) -> None:
+        leftover.discard()
+        self.offer_leftovers()
+
+    def save(self) -> None:
+        """Save the decisions to their file, asking for one where there is none."""
+        if self.document.path is None:
+            self.save_as()
+        else:
+            self._save_to(self.document.path)
+
+    def save_as(self) -> None:
+        """Save the decisions to a file that the person chooses."""
+        folder = self.settings.get(options.LAST_FOLDER) or str(Path.home())
+        dialog = QFileDialog(self, self.tr("Save recipe"), str(Path(folder) / self.document.title))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(SUFFIX.removeprefix("."))
+        dialog.setNameFilter(self.tr("QGUI recipes ({pattern})").format(pattern=f"*{SUFFIX}"))
+        dialog.fileSelected.connect(lambda path: self._save_to(Path(path)))
+        dialog.rejected.connect(self._forget_leaving)
+        self._open_dialog(dialog)
+
+    def _save_to(self, path: Path) -> None:
+        try:
+            self.document.save(path)
+        except QguiError as error:
+            self._forget_leaving()
+            self.show_failure(failure_of(error))
+            return
+        self.settings.set(options.LAST_FOLDER, str(path.absolute().parent))
+        self.settings.add_recent(RecentEntry("recipe", str(path.absolute())))
+        self._on_done(self.tr("Saved {path}.").format(path=path))
+        then, self._after_saving = self._after_saving, None
+        if then is not None:
+            then()
+
+    def _forget_leaving(self) -> None:
+        self._after_saving = None
+
+    # Measuring
+
+    def compare(self) -> None:
+        """Measure float against quantized and show the panel."""
+        self.tabs.setCurrentWidget(self.compare_panel)
+        self.workflow.compare()
+
+    # Leaving
+
+    def _leaving(self, then: Then) -> None:
+        """Go on when the decisions are saved, given up, or there are none; ask where a job runs."""
+        if self.client.busy:
+            self._ask_about_job(lambda: self._leaving(then))
+        elif self.document.modified:
+            self._ask_about_decisions(then)
+        else:
+            then()
+
+    def _ask_about_job(self, then: Then) -> None:
+        box = QMessageBox(self)
+        box.setObjectName("runningJobBox")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("QGUI")
+        box.setText(self.tr("{title} is still running.").format(title=self._busy_with()))
+        box.setInformativeText(self.tr("Cancel the job and go on?"))
+        stop = box.addButton(self.tr("Cancel the job"), QMessageBox.ButtonRole.AcceptRole)
+        box.addButton(self.tr("Keep working"), QMessageBox.ButtonRole.RejectRole)
+
+        def decided() -> None:
+            if box.clickedButton() is stop:
+                self.client.abandon()
+                then()
+
+        box.finished.connect(decided)
+        self._open_dialog(box)
+
+    def _ask_about_decisions(self, then: Then) -> None:
+        box = QMessageBox(self)
+        box.setObjectName("unsavedBox")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("QGUI")
+        box.setText(self.tr("Save your decisions for {name}?").format(name=self.document.title))
+        box.setInformativeText(self.tr("Without saving they are lost."))
+        buttons = QMessageBox.StandardButton
+        box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
+        box.setDefaultButton(buttons.Save)
+
+        def decided(result: int) -> None:
+            if result == buttons.Discard:
+                then()
+            elif result == buttons.Save:
+                self._after_saving = then
+                self.save()
+
+        box.finished.connect(decided)
+        self._open_dialog(box)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if not self._closing and (self.client.busy or self.document.modified):
+            event.ignore()
+            self._leaving(self.close_without_asking)
+            return
+        self.settings.set_window(self.saveGeometry(), self.saveState())
+        self.settings.sync()
+        self.autosave.forget()
+        self.client.shut_down()
+        self.workflow.close()
+        event.accept()
+
+    def close_without_asking(self) -> None:
+        """Close the window; a running job and unsaved decisions are given up."""
+        self._closing = True
+        self.close()
+
+    # Qt
+
+    def _restore_layout(self) -> None:
+        width = self.fontMetrics().averageCharWidth()
+        stored = self.settings.window()
+        if stored is None or not self.restoreGeometry(stored[0]) or not self.restoreState(stored[1]):
+            self.resize(min(1280, 190 * width), 800)
+            self.resizeDocks(
+                [self.layer_dock, self.inspector_dock], [58 * width, 36 * width], Qt.Orientation.Horizontal
+            )
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.StatusTip:
+            # The status line shows jobs and hints; tooltips say what actions do.
+            return True
+        return super().event(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self, self.first_painted.emit)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(self._droppable(url.toLocalFile()) for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def _droppable(self, path: str) -> bool:
+        suffix = Path(path).suffix
+        if suffix in {SUFFIX, ".pt", ".pth"}:
+            return True
+        return self.document.model is not None and (suffix == ".npz" or Path(path).is_dir())
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = next(url.toLocalFile() for url in event.mimeData().urls() if self._droppable(url.toLocalFile()))
+        event.acceptProposedAction()
+        match Path(path).suffix:
+            case ".qgui":
+                self._leaving(lambda: self.open_recipe(Path(path)))
+            case ".pt" | ".pth":
+                self._leaving(lambda: self.open_model(ModelReference(path)))
+            case suffix:
+                dialog = self._data_dialog()
+                if dialog is not None:
+                    (dialog.offer_npz if suffix == ".npz" else dialog.offer_folder)(path)
