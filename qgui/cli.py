@@ -33,7 +33,7 @@ from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeR
 
 FASTEST = "fastest"
 #: How far below the best engine's SQNR an engine may be and still be chosen for its speed, in dB.
-_SQNR_SLACK_DB = 6.0
+_SQNR_SLACK_DB = 10.0
 
 
 def parser() -> argparse.ArgumentParser:

@@ -39,11 +39,13 @@ class _Written:
         name: File or folder name.
         opened: The file that is opened again.
         check: Command that opens it again in a fresh process and prints JSON.
+        note: What a person should know about it.
     """
 
     name: str
     opened: Path
     check: list[str]
+    note: str = ""
 
 
 def export(session: Session, folder: Path, formats: Sequence[str], progress: Progress) -> tuple[ExportResult, ...]:
@@ -102,7 +104,12 @@ def _one(session: Session, name: str, folder: Path, staging: Path, scale: float)
     _put_in_place(staging / written.name, target)
     opened = target if target.is_file() else target / written.opened.name
     return ExportResult(
-        name, str(opened), size, verified, None if difference is None else float(str(difference)), message
+        name,
+        str(opened),
+        size,
+        verified,
+        None if difference is None else float(str(difference)),
+        f"{message} {written.note}".strip(),
     )
 
 
@@ -170,11 +177,12 @@ def _torchscript(session: Session, staging: Path) -> _Written:
     path = staging / "model.pt"
     result = session.quantized_model
     batch = next(session.check_batches(1))
-    program = latency.torchscript(result.module, result.recipe.backend, batch)
+    others = list(session.check_batches(CHECKED_SAMPLES))
+    program, note = latency.torchscript(result.module, result.recipe.backend, batch, others)
     with plain.engine(result.recipe.backend):
         program.save(str(path))
     check = fresh_python("-m", "qgui.engine.verify", "torchscript", str(path), str(staging / "samples.pt"))
-    return _Written("model.pt", path, check)
+    return _Written("model.pt", path, check, note)
 
 
 def _recipe(session: Session, staging: Path) -> _Written:

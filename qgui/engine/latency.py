@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.jit._trace import TracerWarning
 
 from qgui.core.results import Latency
 from qgui.engine.data import Batch
@@ -105,8 +104,19 @@ class _MainOutput(nn.Module):
         return main_output(self.model(*tensors))
 
 
-def torchscript(model: nn.Module, backend: str, batch: Batch) -> torch.jit.ScriptModule:
-    """Return a model traced with `torch.jit.trace` and frozen; it takes the inputs by position.
+def torchscript(
+    model: nn.Module, backend: str, batch: Batch, others: Sequence[Batch] = ()
+) -> tuple[torch.jit.ScriptModule, str]:
+    """Return a model traced with `torch.jit.trace` and frozen, and what a person should know about it.
+
+    The program takes the inputs by position. Where the model branches on the values of tensors, the trace keeps the
+    branches that its sample took; it is accepted only if other samples, also negated and enlarged, give the same.
+
+    Args:
+        model: Float or quantized.
+        backend: Its quantized engine, empty for float.
+        batch: What it is traced with.
+        others: Samples on which a trace with frozen branches must agree.
 
     Raises:
         NotTraceable: It does not trace, or what it computes depends on the data's values.
@@ -115,17 +125,36 @@ def torchscript(model: nn.Module, backend: str, batch: Batch) -> torch.jit.Scrip
     wrapped = _MainOutput(model, names).eval() if names or not _gives_tensor(model, batch, backend) else model
     with torch.no_grad(), plain.engine(backend or torch.backends.quantized.engine), plain.quiet():
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", TracerWarning)
+            warnings.simplefilter("always")
             try:
                 traced = torch.jit.trace(wrapped, tuple(batch.tensors), check_trace=False)
                 frozen = torch.jit.freeze(traced.eval())
             except Exception as error:
                 lines = str(error).strip().splitlines()
                 raise NotTraceable(lines[0] if lines else type(error).__name__) from error
-        branches = [str(w.message) for w in caught if "Python boolean" in str(w.message)]
-        if branches:
-            raise NotTraceable("its control flow depends on the values of tensors")
-    return frozen  # type: ignore[no-any-return]
+        branches = any("Python boolean" in str(w.message) for w in caught)
+        note = _note_on_branches(wrapped, frozen, others) if branches else ""
+    return frozen, note
+
+
+def _note_on_branches(model: nn.Module, program: torch.jit.ScriptModule, others: Sequence[Batch]) -> str:
+    refused = "its control flow depends on the values of tensors"
+    if not others:
+        raise NotTraceable(refused)
+    checked = 0
+    for batch in others:
+        floats = any(t.is_floating_point() for t in batch.tensors)
+        for factor in (1.0, -1.0, 10.0) if floats else (1.0,):
+            inputs = [t * factor if t.is_floating_point() else t for t in batch.tensors]
+            try:
+                expected, found = main_output(model(*inputs)), main_output(program(*inputs))
+            except Exception as error:
+                raise NotTraceable(refused) from error
+            scale = float(expected.abs().max()) + 1e-12
+            if expected.shape != found.shape or float((expected - found).abs().max()) > 1e-4 * scale:
+                raise NotTraceable(refused)
+            checked += 1
+    return f"TorchScript keeps the branches on tensor values that one sample took; {checked} other inputs agreed."
 
 
 def _gives_tensor(model: nn.Module, batch: Batch, backend: str) -> bool:

@@ -43,6 +43,8 @@ from qgui.engine.progress import Progress
 
 _PROFILE_SAMPLES = 32
 _PROFILE_RUNS = 7
+#: Samples on which a trace that froze branches must agree with the model.
+_CHECKED_SAMPLES = 8
 
 
 @dataclass
@@ -279,14 +281,16 @@ class Session:
             Variant("float", "eager", "", lambda: batch.run(module)),
             Variant("quantized", "eager", backend, lambda: batch.run(result.module)),
         ]
+        others = list(self.check_batches(_CHECKED_SAMPLES))
         try:
-            scripts = [latency.torchscript(module, "", batch), latency.torchscript(result.module, backend, batch)]
+            before, _ = latency.torchscript(module, "", batch, others)
+            after, note = latency.torchscript(result.module, backend, batch, others)
         except NotTraceable as error:
             return variants, [f"No TorchScript: {error}."]
         tensors = tuple(batch.tensors)
-        variants.insert(1, Variant("float", "torchscript", "", lambda: scripts[0](*tensors)))
-        variants.append(Variant("quantized", "torchscript", backend, lambda: scripts[1](*tensors)))
-        return variants, []
+        variants.insert(1, Variant("float", "torchscript", "", lambda: before(*tensors)))
+        variants.append(Variant("quantized", "torchscript", backend, lambda: after(*tensors)))
+        return variants, [note] if note else []
 
     def _latency_batch(self, batch_size: int) -> Batch:
         opened = self.opened_data
@@ -338,7 +342,7 @@ class Session:
             try:
                 built, _ = self._build(for_backend(recipe, name, model.description), progress)
                 ratios[name] = _ratio(built, check, reference)
-                variants += _both_runtimes(built, name, batch)
+                variants += _both_runtimes(built, name, batch, list(self.check_batches(_CHECKED_SAMPLES)))
             except (QguiError, RuntimeError) as error:
                 problems.append(BackendTiming(name, "", None, problem=str(error).splitlines()[0]))
         times = latency.measure(variants, threads, runs, progress)
@@ -503,10 +507,10 @@ def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> floa
     return ranges.decibel(float(reference.double().square().sum()), noise)
 
 
-def _both_runtimes(built: QuantizedModel, backend: str, batch: Batch) -> list[Variant]:
+def _both_runtimes(built: QuantizedModel, backend: str, batch: Batch, others: list[Batch]) -> list[Variant]:
     variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module))]
     try:
-        script = latency.torchscript(built.module, backend, batch)
+        script, _ = latency.torchscript(built.module, backend, batch, others)
     except NotTraceable:
         return variants
     tensors = tuple(batch.tensors)

@@ -88,6 +88,8 @@ def _decision(layer: Layer, recipe: Recipe, graphs: Graphs | None) -> dict[str, 
     rule = recipe.rule(layer.name)
     mode = "dynamic" if rule.mode is Mode.DYNAMIC else "static"
     decision: dict[str, Any] = {"mode": mode}
+    if mode == "dynamic":
+        decision["reduce_range"] = rule.activation.reduce_range
     if legality.has_weight(layer):
         decision["weight"] = {"dtype": rule.weight.dtype, "qscheme": rule.weight.qscheme}
         weight = float_weight(graphs, layer) if graphs is not None and layer.node else None

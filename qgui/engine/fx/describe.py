@@ -166,7 +166,9 @@ class Rows:
                 heads[node.name] = heads.get(source.name, source.name)
             elif type_of(node, module) == "ReLU" and isinstance(node.args[0], fx.Node):
                 source = node.args[0]
-                if type_of(source, module) in ("add", "mul") and len(source.users) == 1:
+                # torch.ao fuses ReLU with additions and products of scalars too, which have no int8 kernel.
+                arithmetic = type_of(source, module).removesuffix("_scalar") in ("add", "mul")
+                if arithmetic and len(source.users) == 1:
                     heads[node.name] = source.name
         return heads | {head: head for head in heads.values()}
 

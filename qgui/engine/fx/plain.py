@@ -21,6 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.ao.quantization import (
     FixedQParamsObserver,
     MinMaxObserver,
@@ -47,7 +48,18 @@ RECURRENT_MODULES = (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 _ZERO_PADS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
-_SAME_SCALE = (nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+#: Modules and functions that give int8 for int8 and keep scale and zero point.
+_SAME_SCALE_MODULES = (
+    *(nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.PixelShuffle, nn.PixelUnshuffle, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+    *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+)
+_SAME_SCALE_FUNCTIONS = frozenset(
+    {"cat", "stack", "mean", "interpolate", "clamp", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d"}
+    | {"avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"}
+    | {"pixel_shuffle", "pixel_unshuffle", "repeat_interleave"}
+)
+#: Scale and zero point of what these modules give for int8.
+_PRESCRIBED = {nn.Sigmoid: (1.0 / 256.0, 0), nn.Hardsigmoid: (1.0 / 256.0, 0), nn.Tanh: (2.0 / 256.0, 128)}
 
 Decisions = dict[str, Any]
 
@@ -588,6 +600,7 @@ def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
     """
     with engine(decisions["backend"]), quiet():
         folded = fold_clamps(module, decisions["folded"])
+        paths = {node.name: str(node.target) for node in folded.graph.nodes if node.op == "call_module"}
         mapping = qconfig_mapping(folded, decisions)
         prepared = prepare_fx(folded, mapping, (), prepare_custom(decisions["leaves"]))
         preset_activations(prepared, decisions["tensors"])
@@ -595,13 +608,36 @@ def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
         keep_moves_in_int8(converted)
         if decisions["backend"] == "qnnpack":
             lay_out_clamps(converted)
+        use_full_range(converted, {paths[name]: d for name, d in decisions["layers"].items() if name in paths})
         if decisions["inside"]:
             lower_inside(converted, decisions)
     return converted.eval()
 
 
+class FullRangeDynamicLinear(DynamicLinear):
+    """A dynamic Linear that uses all eight bits of its input, where the kernel adds in 32 bits.
+
+    PyTorch's own always limits the input to seven bits, which costs about six dB.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the float output."""
+        packed = self._packed_params._packed_params
+        result: torch.Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=False)
+        return result
+
+
+def use_full_range(model: nn.Module, decided: dict[str, dict[str, Any]]) -> None:
+    """Let dynamic Linear layers that were decided so use all eight bits of their inputs."""
+    for path, decision in decided.items():
+        if decision.get("mode") == "dynamic" and not decision.get("reduce_range", True):
+            module = model.get_submodule(path)
+            if type(module) is DynamicLinear and module._packed_params.dtype is torch.qint8:
+                module.__class__ = FullRangeDynamicLinear
+
+
 class ContiguousHardtanh(nn.Hardtanh):
-    """Clamps a tensor laid out channel after channel: QNNPACK's int8 clamp mixes up the elements of channels-last ones."""
+    """Clamps a tensor laid out channel after channel: QNNPACK's int8 clamp mixes up channels-last elements."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the clamped tensor."""
@@ -623,6 +659,7 @@ def lower_inside(model: nn.Module, decisions: Decisions) -> nn.Module:
     chosen = {path: qconfig_of(decision, modules[path]) for path, decision in decisions["inside"].items()}
     with engine(decisions["backend"]), quiet():
         quantize_dynamic(model, chosen, inplace=True)
+    use_full_range(model, decisions["inside"])
     return model
 
 
@@ -680,11 +717,11 @@ def qparams_of(node: Any, module: fx.GraphModule) -> tuple[float, int] | None:
         pair: tuple[Any, ...] = node.args[1:3]
     elif node.op == "call_function" and "quantized" in str(getattr(node.target, "__module__", node.target)):
         pair = node.args[-2:]
-    elif name_of(node) in MOVES or isinstance(
-        target, (nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-    ):
+    elif type(target) in _PRESCRIBED:
+        return _PRESCRIBED[type(target)] if qparams_of(node.args[0], module) is not None else None
+    elif name_of(node) in MOVES or isinstance(target, _SAME_SCALE_MODULES):
         return qparams_of(node.args[0], module)
-    elif name_of(node) in ("cat", "mean", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "interpolate"):
+    elif name_of(node) in _SAME_SCALE_FUNCTIONS:
         source = node.args[0]
         return qparams_of(source[0] if isinstance(source, (list, tuple)) else source, module)
     else:

@@ -123,8 +123,10 @@ def _inside_result(layer: Layer, module: nn.Module, recipe: Recipe) -> LayerResu
 def is_dynamic(module: nn.Module | None) -> bool:
     """Whether a module is one of PyTorch's dynamically quantized ones, or an embedding with int8 weights."""
     kind = type(module)
-    return ".quantized.dynamic." in kind.__module__ or (
-        kind.__name__ in legality.EMBEDDINGS and ".quantized." in kind.__module__
+    return (
+        isinstance(module, plain.FullRangeDynamicLinear)
+        or ".quantized.dynamic." in kind.__module__
+        or (kind.__name__ in legality.EMBEDDINGS and ".quantized." in kind.__module__)
     )
 
 
@@ -135,7 +137,9 @@ def _weight_of(module: nn.Module | None) -> dict[str, Any]:
         return {"weight_granularity": "per-tensor"} if is_dynamic(module) else {}
     value = weight()
     if not isinstance(value, torch.Tensor) or not value.is_quantized:
-        return {"weight_granularity": str(value.dtype).removeprefix("torch.")} if value is not None else {}
+        # float16 weights are unpacked as float32.
+        dtype = getattr(getattr(module, "_packed_params", None), "dtype", None) or getattr(value, "dtype", None)
+        return {"weight_granularity": str(dtype).removeprefix("torch.")} if dtype is not None else {}
     if value.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
         return {
             "weight_granularity": "per-tensor",
