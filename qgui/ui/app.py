@@ -35,7 +35,7 @@ def run(argv: Sequence[str] = ()) -> int:
     """Open the window and return its exit code when it is closed.
 
     Args:
-        argv: Nothing, or the path of a recipe file to open (with or without `open` before it).
+        argv: Name of the program, then the path of a recipe file where one is to be opened.
     """
     application = create_application()
     settings = Settings()
@@ -43,7 +43,7 @@ def run(argv: Sequence[str] = ()) -> int:
     window = MainWindow(settings, theme)
     bridge = _log_to(window)
     _show_uncaught_errors(window)
-    paths = [Path(argument) for argument in argv if argument != "open"]
+    paths = [Path(argument) for argument in argv[1:]]
     window.first_painted.connect(lambda: _begin_work(window, paths))
     window.show()
     try:

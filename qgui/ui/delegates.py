@@ -75,10 +75,12 @@ class ModeDelegate(ChoiceDelegate):
         self._theme = theme
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        mode = index.data(MODE_ROLE)
-        if not isinstance(mode, Mode):
+        # Qt hands an enumeration of strings on as the string.
+        value = index.data(MODE_ROLE)
+        if not value:
             super().paint(painter, option, index)
             return
+        mode = Mode(value)
         cell = QStyleOptionViewItem(option)
         self.initStyleOption(cell, index)
         text, cell.text = cell.text, ""

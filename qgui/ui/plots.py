@@ -106,3 +106,8 @@ class Plot(pg.PlotWidget):
 def text_item(text: str, colour: str, anchor: tuple[float, float]) -> Any:
     """Return a text that keeps its size when the plot zooms."""
     return pg.TextItem(text, color=QColor(colour), anchor=anchor)
+
+
+def step_curve(fill_level: float | None = None) -> Any:
+    """Return a curve of steps between edges, as histograms are drawn: one item, whatever the number of bins."""
+    return pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=fill_level)

@@ -69,9 +69,7 @@ class RangesPanel(QWidget):
         self.model.shown.connect(self.plot.set_visible)
         document.recipe_changed.connect(self._refresh)
         document.statistics_changed.connect(self._refresh)
-        document.model_described.connect(
-            lambda: self.show_layers([self._layer.name] if self._layer is not None else [])
-        )
+        document.model_described.connect(self._on_described)
         self._refresh()
 
     def _build(self, theme: Theme) -> None:
@@ -128,6 +126,9 @@ class RangesPanel(QWidget):
         heads = decisions.heads(model, names[:1]) if model is not None else []
         self._layer = heads[0] if heads else None
         self._refresh()
+
+    def _on_described(self) -> None:
+        self.show_layers([self._layer.name] if self._layer is not None else [])
 
     def _tensor(self) -> Tensor | None:
         return self._document.tensor_of(self._layer) if self._layer is not None else None

@@ -14,7 +14,7 @@ from qgui.core.plan import Choice
 from qgui.core.qparams import QParams
 from qgui.core.recipe import ObserverKind
 from qgui.ui.choices import observer_label
-from qgui.ui.plots import Float64, Plot, pen, translucent
+from qgui.ui.plots import Float64, Plot, pen, step_curve, translucent
 from qgui.ui.theme import OBSERVER_DASHES, Theme
 
 #: More levels than this in view would be a solid surface.
@@ -112,7 +112,7 @@ class RangesPlot(Plot):
         self._used: ObserverKind | None = None
         self._lines: dict[ObserverKind, list[pg.InfiniteLine]] = {}
         self._grid = pg.PlotCurveItem(connect="pairs", skipFiniteCheck=True)
-        self._curve = pg.PlotCurveItem(stepMode="center", fillLevel=0.0)
+        self._curve = step_curve(fill_level=0.0)
         self._region = pg.LinearRegionItem(swapMode="block")
         self._region.setZValue(5)
         for item in (self._grid, self._curve, self._region):

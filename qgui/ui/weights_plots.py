@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtWidgets import QWidget
 
-from qgui.ui.plots import Plot, pen, translucent
+from qgui.ui.plots import Plot, pen, step_curve, translucent
 from qgui.ui.theme import OBSERVER_DASHES, Theme
 from qgui.ui.weight_file import WeightChoice, WeightRanges
 
@@ -25,10 +24,10 @@ class ChannelPlot(Plot):
         self.setToolTip(self.tr("Channels much narrower than the others lose most under one scale per tensor."))
         self._ranges: WeightRanges | None = None
         self._used: WeightChoice | None = None
-        self._low = pg.PlotCurveItem(stepMode="center")
-        self._high = pg.PlotCurveItem(stepMode="center", fillLevel=0.0)
-        self._low_range = pg.PlotCurveItem(stepMode="center")
-        self._high_range = pg.PlotCurveItem(stepMode="center")
+        self._low = step_curve()
+        self._high = step_curve(fill_level=0.0)
+        self._low_range = step_curve()
+        self._high_range = step_curve()
         self._low.setFillLevel(0.0)
         for item in (self._low, self._high, self._low_range, self._high_range):
             self.addItem(item)
@@ -80,7 +79,7 @@ class WeightHistogram(Plot):
         super().__init__(theme, "weightHistogram", "", "", zoom=True, parent=parent)
         self.setAccessibleName(self.tr("Histogram of the weight"))
         self.setToolTip(self.tr("All elements of the weight, counted on a logarithmic axis."))
-        self._curve = pg.PlotCurveItem(stepMode="center", fillLevel=0.0)
+        self._curve = step_curve(fill_level=0.0)
         self.addItem(self._curve)
         self.getAxis("left").setLogMode(x=False, y=True)
         self.label("left", self.tr("elements per bin"))

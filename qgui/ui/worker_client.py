@@ -180,7 +180,7 @@ class WorkerClient(QObject):
         self.state = WorkerState.STOPPED
         if process is None:
             return
-        process.disconnect(self)
+        process.blockSignals(True)
         if process.state() == QProcess.ProcessState.Running:
             process.write(messages.frame(messages.Shutdown()))
             process.closeWriteChannel()

@@ -1,0 +1,123 @@
+"""A worker that answers from a script: what it does follows from the names of the sources it is asked to open.
+
+Run as `scripted_worker.py FOLDER`; it writes every command it hears to `FOLDER/heard.txt`, one line each.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import ui_samples
+
+from qgui.core import messages, statistics
+from qgui.core.results import BackendTiming, ExportResult
+
+FOLDER = Path(sys.argv[1])
+
+
+def send(event: messages.Event) -> None:
+    sys.stdout.buffer.write(messages.frame(event))
+    sys.stdout.buffer.flush()
+
+
+def note(text: str) -> None:
+    with (FOLDER / "heard.txt").open("a") as file:
+        file.write(text + "\n")
+
+
+class Script:
+    def __init__(self) -> None:
+        self.source = ""
+        self.waiting = 0
+        self.recipe = None
+
+    def answer(self, command: messages.AnyCommand) -> messages.Event | None:
+        job = command.job
+        match command:
+            case messages.OpenModel():
+                self.source = command.model.source
+                return self.open_model(command)
+            case messages.OpenData():
+                if command.data.source == "example:empty":
+                    return messages.Failed(job=job, what="Could not open the data", why="it is empty")
+                return messages.DataOpened(job=job, data=ui_samples.data(), reference=command.data)
+            case messages.Calibrate():
+                return self.calibrate(command)
+            case messages.UseStatistics():
+                return messages.StatisticsTaken(job=job, path=command.path)
+            case messages.Quantize():
+                self.recipe = command.recipe
+                return messages.Quantized(job=job, result=ui_samples.result(command.recipe))
+            case messages.Compare():
+                return messages.Compared(job=job, comparison=ui_samples.comparison(self.recipe))
+            case messages.MeasureBackends():
+                timings = (BackendTiming("onednn", "torchscript", 0.8), BackendTiming("x86", "eager", 1.1))
+                return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.Export():
+                path = Path(command.folder) / "model.pt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"int8")
+                return messages.Exported(job=job, exports=(ExportResult("torchscript", str(path), 4, True, 0.0),))
+            case messages.WeightRanges():
+                write_weight(Path(command.path))
+                return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case messages.Cancel():
+                if self.waiting and not self.source.endswith("stubborn"):
+                    stopped, self.waiting = self.waiting, 0
+                    return messages.Stopped(job=stopped)
+        return None
+
+    def open_model(self, command: messages.OpenModel) -> messages.Event:
+        if self.source == "evil.pt" and not command.trust:
+            return messages.Failed(
+                job=command.job, what="Could not open evil.pt", why="it wants to run code", needs_trust=True
+            )
+        if self.source == "example:missing":
+            return messages.Failed(
+                job=command.job, what="Could not open the model", why="no such example", next_step="Choose another."
+            )
+        return messages.ModelOpened(job=command.job, model=ui_samples.model(self.source), reference=command.model)
+
+    def calibrate(self, command: messages.Calibrate) -> messages.Event | None:
+        send(messages.Progress(job=command.job, phase="Calibrating", done=3, total=10, seconds_left=7.0))
+        if self.source.endswith("crash") and not (FOLDER / "crashed").exists():
+            (FOLDER / "crashed").touch()
+            print("out of memory", file=sys.stderr, flush=True)
+            os._exit(9)
+        if self.source.endswith(("slow", "stubborn")):
+            self.waiting = command.job
+            return None
+        statistics.save(ui_samples.record(), Path(command.path))
+        return messages.Calibrated(job=command.job, path=command.path, samples=20, seconds=0.1)
+
+
+def write_weight(path: Path) -> None:
+    weight = np.random.default_rng(0).normal(0, 1, (16, 27)).astype(np.float32)
+    counts, edges = np.histogram(weight, 64)
+    arrays = {"minimum": weight.min(axis=1), "maximum": weight.max(axis=1), "counts": counts, "edges": edges}
+    for granularity, rows in (("per-channel", 16), ("per-tensor", 1)):
+        for kind in ("minmax", "mse"):
+            arrays[f"{granularity}/{kind}/low"] = np.full(rows, -3.0)
+            arrays[f"{granularity}/{kind}/high"] = np.full(rows, 3.0)
+            arrays[f"{granularity}/{kind}/sqnr_db"] = np.array(40.0)
+    np.savez(path, **arrays)
+
+
+def main() -> None:
+    script = Script()
+    reader = messages.FrameReader()
+    send(messages.LogLine(level="info", text="hello"))
+    send(messages.Ready(machine=ui_samples.MACHINE))
+    while data := os.read(0, 1 << 16):
+        for body in reader.feed(data):
+            command = messages.decode_command(body)
+            if isinstance(command, messages.Shutdown):
+                return
+            note(type(command).__name__)
+            event = script.answer(command)
+            if event is not None:
+                send(event)
+
+
+main()

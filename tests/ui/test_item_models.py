@@ -1,0 +1,145 @@
+import time
+
+import pytest
+import ui_samples
+from PySide6.QtCore import QModelIndex, Qt
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+
+from qgui.core.recipe import DataReference, Mode, ModelReference
+from qgui.ui import decisions
+from qgui.ui.comparison_tables import LayerResultModel, QuantityModel, ResultColumn
+from qgui.ui.document import Document
+from qgui.ui.layer_filter import LayerFilter
+from qgui.ui.layer_model import CHOICES_ROLE, MODE_ROLE, Column, LayerModel
+from qgui.ui.layer_panel import LayerPanel
+from qgui.ui.observer_table import ObserverModel
+from qgui.ui.theme import Theme
+from qgui.ui.weight_table import WeightTableModel
+
+
+def text(model: LayerModel, layer: str, column: Column) -> str:
+    return str(model.index_of(layer).siblingAtColumn(column).data())
+
+
+def test_that_the_layer_table_is_a_sound_item_model(
+    qtmodeltester: ModelTester, calibrated: Document, theme: Theme
+) -> None:
+    model = LayerModel(calibrated, theme)
+    qtmodeltester.check(model)
+    model.set_flat(True)
+    qtmodeltester.check(model)
+
+
+def test_that_the_filtered_table_is_a_sound_item_model(
+    qtmodeltester: ModelTester, document: Document, theme: Theme
+) -> None:
+    model = LayerModel(document, theme)
+    proxy = LayerFilter(model)
+    qtmodeltester.check(proxy)
+    proxy.set_criteria("conv", "", None)
+    qtmodeltester.check(proxy)
+
+
+def test_that_the_other_tables_are_sound_item_models(
+    qtmodeltester: ModelTester, calibrated: Document, theme: Theme
+) -> None:
+    comparison = ui_samples.comparison(calibrated.recipe)
+    quantities, layers, observers = QuantityModel(), LayerResultModel(theme), ObserverModel(theme)
+    quantities.show_comparison(comparison)
+    layers.show_comparison(comparison)
+    assert calibrated.ranges is not None
+    setting = calibrated.recipe.rule("head").activation
+    observers.show_choices(calibrated.ranges.choices("head", setting), setting.observer.kind, True)
+    for model in (quantities, layers, observers, WeightTableModel(theme)):
+        qtmodeltester.check(model)
+
+
+def test_that_fused_layers_stand_under_their_head(document: Document, theme: Theme) -> None:
+    model = LayerModel(document, theme)
+    fused = model.index_of("stem.bn")
+    assert fused.parent() == model.index_of("stem.conv")
+    assert "fused into conv" in text(model, "stem.bn", Column.MODE)
+    assert "stem.conv" in fused.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_that_a_leaf_says_why_it_is_one_and_holds_what_lies_inside(document: Document, theme: Theme) -> None:
+    model = LayerModel(document, theme)
+    leaf = model.index_of("weird")
+    assert "control flow in forward" in leaf.data(Qt.ItemDataRole.ToolTipRole)
+    assert model.index_of("weird.fc").parent() == leaf
+
+
+def test_that_impossible_modes_carry_their_reason(document: Document, theme: Theme) -> None:
+    model = LayerModel(document, theme)
+    choices = {c.value: c.reason for c in model.index_of("rnn").siblingAtColumn(Column.MODE).data(CHOICES_ROLE)}
+    assert choices[Mode.DYNAMIC] == ""
+    assert "recurrent" in choices[Mode.STATIC]
+    schemes = {c.value: c.reason for c in model.index_of("up").siblingAtColumn(Column.WEIGHTS).data(CHOICES_ROLE)}
+    assert "one scale per tensor" in schemes["per_channel_symmetric"]
+
+
+def test_that_a_module_shows_the_mode_its_weights_share(document: Document, theme: Theme) -> None:
+    model = LayerModel(document, theme)
+    module = model.index_of("stem.conv").parent()
+    assert module.siblingAtColumn(Column.MODE).data(MODE_ROLE) == Mode.STATIC
+
+
+def test_that_a_shared_range_names_its_owner(calibrated: Document, theme: Theme) -> None:
+    assert text(LayerModel(calibrated, theme), "pool", Column.OBSERVER) == "as act"
+
+
+def test_that_one_decision_emits_one_range_per_parent(qtbot: QtBot, document: Document, theme: Theme) -> None:
+    model = LayerModel(document, theme)
+    model.set_flat(True)
+    ranges: list[tuple[QModelIndex, QModelIndex]] = []
+    model.dataChanged.connect(lambda top, bottom: ranges.append((top, bottom)))
+    document.decide("Mode", ["stem.conv", "up", "head"], decisions.mode_edit(Mode.FLOAT, "x86"))
+    decided = [pair for pair in ranges if pair[0].column() == Column.MODE]
+    assert len(decided) == 1
+
+
+def test_that_filtering_keeps_the_rows_above_a_match(document: Document, theme: Theme) -> None:
+    model = LayerModel(document, theme)
+    proxy = LayerFilter(model)
+    proxy.set_criteria("add", "", None)
+    assert proxy.rowCount() == 1
+    assert proxy.index(0, 0).data() == "block"
+    assert proxy.matching_layers() == ["block.0.add"]
+    proxy.set_criteria("", "Conv2d", Mode.STATIC)
+    assert proxy.matching_layers() == ["stem.conv"]
+
+
+def test_that_sorting_by_sqnr_is_numeric_over_the_whole_model(qtbot: QtBot, calibrated: Document, theme: Theme) -> None:
+    calibrated.set_comparison(ui_samples.comparison(calibrated.recipe))
+    panel = LayerPanel(calibrated, theme)
+    qtbot.addWidget(panel)
+    panel.view.sortByColumn(Column.SQNR, Qt.SortOrder.AscendingOrder)
+    assert panel.model.flat
+    shown = [panel.filter.index(row, Column.SQNR).data() for row in range(panel.filter.rowCount())]
+    numbers = [float(value.replace("\u2212", "-")) for value in shown if value]
+    assert numbers == sorted(numbers)
+    assert len(numbers) >= 10
+    panel.sort_by_execution()
+    assert not panel.model.flat
+
+
+def test_that_layer_results_sort_and_keep_unknown_last(calibrated: Document, theme: Theme) -> None:
+    model = LayerResultModel(theme)
+    model.show_comparison(ui_samples.comparison(calibrated.recipe))
+    model.sort(ResultColumn.SPEEDUP, Qt.SortOrder.AscendingOrder)
+    assert model.name(0) == "up"
+    model.sort(-1)
+    assert model.name(0) == "x"
+
+
+@pytest.mark.slow
+def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -> None:
+    document = Document()
+    panel = LayerPanel(document, theme)
+    qtbot.addWidget(panel)
+    panel.show()
+    began = time.perf_counter()
+    document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
+    panel.grab()
+    assert time.perf_counter() - began < 1.0

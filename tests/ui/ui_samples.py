@@ -1,0 +1,171 @@
+"""A small model as the engine would describe it, with statistics and results that fit."""
+
+import numpy as np
+
+from qgui.core.layers import Family, Layer, ModelDescription, Tensor
+from qgui.core.recipe import Mode, Recipe
+from qgui.core.results import (
+    Accuracy,
+    Comparison,
+    DataDescription,
+    Interval,
+    Latency,
+    LayerResult,
+    MachineDescription,
+    QuantizeResult,
+)
+from qgui.core.statistics import BINS, CalibrationRecord, ExtremeSample, TensorStatistics
+
+MACHINE = MachineDescription(
+    cpu="A processor",
+    cores=2,
+    threads=2,
+    backends=("x86", "onednn", "qnnpack"),
+    default_backend="x86",
+    reduce_range={"x86": False, "onednn": False, "qnnpack": False},
+    capability="AVX2",
+    torch_version="2.14.1",
+)
+
+LAYERS = (
+    Layer("x", "input", "input", node="x", tensor="x", output_shape=(1, 3, 32, 32)),
+    Layer(
+        "stem.conv", "Conv2d", "module", node="stem_conv", tensor="stem_conv", parameters=432,
+        weight_shape=(16, 3, 3, 3), output_shape=(1, 16, 32, 32), macs=442_368, fusion="Conv2d + BatchNorm2d",
+    ),
+    Layer("stem.bn", "BatchNorm2d", "module", node="stem_bn", parameters=32, group="stem.conv"),
+    Layer("stem.act", "ReLU6", "module", node="stem_act", tensor="stem_act", output_shape=(1, 16, 32, 32)),
+    Layer("pool", "MaxPool2d", "module", node="pool", tensor="pool", output_shape=(1, 16, 16, 16)),
+    Layer("rnn", "LSTM", "module", node="rnn", tensor="rnn", parameters=4096, weight_shape=(64, 16)),
+    Layer("up", "ConvTranspose2d", "module", node="up", tensor="up", parameters=1024, weight_shape=(16, 16, 2, 2)),
+    Layer("block.0.add", "add", "function", node="add", tensor="add", output_shape=(1, 16, 16, 16)),
+    Layer("weird", "Weird", "module", node="weird", tensor="", leaf_reason="control flow in forward", parameters=80),
+    Layer("weird.fc", "Linear", "inside", parameters=80, weight_shape=(8, 10), inside="weird"),
+    Layer("gate", "Sigmoid", "module", node="gate", tensor="gate"),
+    Layer("head", "Linear", "module", node="head", tensor="head", parameters=170, weight_shape=(10, 16)),
+)  # fmt: skip
+
+TENSORS = (
+    Tensor("x", "x", owner="x", sources=("x",)),
+    Tensor(
+        "stem_conv", "stem.conv", owner="stem_conv", sources=("stem_conv",), clamp=(0.0, 6.0),
+        clamp_readers=("stem.act",),
+    ),
+    Tensor("stem_act", "stem.act", owner="stem_act", sources=("stem_act",)),
+    Tensor("pool", "pool", owner="stem_act", sources=("stem_act",)),
+    Tensor("rnn", "rnn", owner="rnn", sources=("rnn",)),
+    Tensor("up", "up", owner="up", sources=("up",)),
+    Tensor("add", "block.0.add", owner="add", sources=("add",)),
+    Tensor("gate", "gate", owner="gate", sources=("gate",), fixed=(1.0 / 256, 0)),
+    Tensor("head", "head", owner="head", sources=("head",)),
+)  # fmt: skip
+
+
+def model(source: str = "example:digits-cnn") -> ModelDescription:
+    return ModelDescription(
+        source=source,
+        title=source.rpartition(":")[2],
+        family=Family.CNN,
+        traced=True,
+        trace_note="",
+        layers=LAYERS,
+        tensors=TENSORS,
+        parameters=5_800,
+        size_bytes=23_200,
+    )
+
+
+def large_model(count: int) -> ModelDescription:
+    """A model of blocks with eight layers each."""
+    layers = [
+        Layer(
+            f"stage{i // 80}.{i % 80 // 8}.conv{i % 8}", "Conv2d", "module", node=f"n{i}", tensor=f"n{i}",
+            parameters=1000 + i, weight_shape=(16, 16, 3, 3), output_shape=(1, 16, 32, 32), macs=1000 * i,
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    tensors = tuple(Tensor(f"n{i}", layers[i].name, owner=f"n{i}", sources=(f"n{i}",)) for i in range(count))
+    return ModelDescription("example:large", "large", Family.CNN, True, "", tuple(layers), tensors, 1, 4)
+
+
+def statistics(seed: int) -> TensorStatistics:
+    values = np.random.default_rng(seed).normal(0.5, 2.0, 20_000)
+    counts, edges = np.histogram(values, BINS)
+    batches = values.reshape(20, -1)
+    return TensorStatistics(
+        counts=counts.astype(np.float64),
+        low=float(edges[0]),
+        high=float(edges[-1]),
+        batch_min=batches.min(axis=1).astype(np.float32),
+        batch_max=batches.max(axis=1).astype(np.float32),
+        elements=values.size,
+        total=float(values.sum()),
+        energy=float((values**2).sum()),
+        zeros=0.1,
+        lowest=(ExtremeSample(3, -8.0),),
+        highest=(ExtremeSample(17, 9.0), ExtremeSample(4, 8.5)),
+    )
+
+
+def record(description: ModelDescription | None = None) -> CalibrationRecord:
+    names = [tensor.name for tensor in (description or model()).tensors]
+    return CalibrationRecord(
+        {name: statistics(place) for place, name in enumerate(names)}, tuple(range(20)), 20, "m", "example:digits"
+    )
+
+
+def data() -> DataDescription:
+    return DataDescription("example:digits", 1797, 100, 1697, ((1, 3, 32, 32),), True, tuple("0123456789"))
+
+
+def layer_results(recipe: Recipe, measured: bool) -> tuple[LayerResult, ...]:
+    return tuple(
+        LayerResult(
+            layer.name,
+            layer.type,
+            recipe.rule(layer.name).mode,
+            scale=0.05 if recipe.rule(layer.name).mode is Mode.STATIC else None,
+            zero_point=12 if recipe.rule(layer.name).mode is Mode.STATIC else None,
+            sqnr_db=8.0 + 3 * place if measured else None,
+            float_ms=0.5 + 0.1 * place if measured else None,
+            quantized_ms=(2.0 if layer.name == "up" else 0.2) if measured else None,
+        )
+        for place, layer in enumerate(LAYERS)
+        if layer.head
+    )
+
+
+def result(recipe: Recipe) -> QuantizeResult:
+    return QuantizeResult(
+        recipe.digest(), recipe.backend, layer_results(recipe, measured=False), (), 23_200, 6_100, 2, 0.4
+    )
+
+
+def comparison(recipe: Recipe) -> Comparison:
+    def latency(subject: str, runtime: str, median: float) -> Latency:
+        samples = tuple(median * (1 + 0.01 * i) for i in range(-5, 20))
+        return Latency(subject, runtime, median, median * 1.2, median * 0.95, 25, samples)  # type: ignore[arg-type]
+
+    return Comparison(
+        recipe_hash=recipe.digest(),
+        backend=recipe.backend,
+        threads=1,
+        batch_size=1,
+        float_accuracy=Accuracy(1697, top1=0.985, top5=0.999),
+        quantized_accuracy=Accuracy(1697, top1=0.98, top5=0.999),
+        accuracy_delta=Interval(-0.005, -0.009, -0.001),
+        agreement=0.99,
+        output_sqnr_db=24.2,
+        latencies=(
+            latency("float", "eager", 4.0),
+            latency("float", "torchscript", 3.0),
+            latency("quantized", "eager", 1.6),
+            latency("quantized", "torchscript", 0.9),
+        ),
+        speedup=4.44,
+        speedup_same_runtime={"eager": 2.5, "torchscript": 3.33},
+        float_bytes=23_200,
+        quantized_bytes=6_100,
+        layers=layer_results(recipe, measured=True),
+        notes=("Measured by hand.",),
+    )
