@@ -16,6 +16,7 @@ import msgspec
 
 import qgui
 from qgui.core import legality, recipe_file, report
+from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
@@ -32,8 +33,6 @@ from qgui.core.recipe_file import write_atomically
 from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeResult
 
 FASTEST = "fastest"
-#: How far below the best engine's SQNR an engine may be and still be chosen for its speed, in dB.
-_SQNR_SLACK_DB = 10.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -264,6 +263,8 @@ def _layers(arguments: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
+    from qgui.engine import weights
+
     session = _session(arguments)
     session.calibrate(_progress())
     recipe = session.advised_recipe()
@@ -287,7 +288,7 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
             }
         )
     for layer in session.opened_model.description.layers:
-        rows = session.weight_rows(layer.name)
+        rows = weights.rows_of(session.opened_model, layer.name)
         if rows is None:
             continue
         weight = legality.default_rule(layer, Mode.STATIC, recipe.backend).weight
@@ -328,8 +329,10 @@ def _activation_observers(
 
 
 def _weight_observers(session: Any, layer: str, setting: WeightSetting) -> dict[str, dict[str, Any]]:
+    from qgui.engine import weights
+
     observers = {}
-    for choice in session.weight_choices(layer, setting):
+    for choice in weights.choices(session.opened_model, layer, setting):
         qparams = choice.qparams
         numbers = {
             "min": qparams.low.tolist(),
@@ -344,7 +347,7 @@ def _weight_observers(session: Any, layer: str, setting: WeightSetting) -> dict[
 
 
 def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
-    from qgui.engine import export, machine, runs
+    from qgui.engine import backends, comparison, export, machine, runs
 
     given = recipe_file.load(arguments.recipe) if arguments.recipe else None
     if given is not None and arguments.backend == "":
@@ -366,36 +369,19 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
         session.calibrate(progress)
     timings: tuple[BackendTiming, ...] = ()
     if arguments.backend == FASTEST:
-        timings = session.measure_backends(recipe, progress, arguments.threads, arguments.batch_size)
-        recipe = session.for_backend(recipe, fastest(timings))
+        timings = backends.measure(session, recipe, progress, arguments.threads, arguments.batch_size)
+        recipe = backends.for_backend(recipe, fastest_backend(timings), session.opened_model.description)
     result = session.quantize(recipe, progress)
-    comparison = session.compare(progress, arguments.threads, arguments.batch_size, arguments.runs)
+    found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
     exports = export.export(session, arguments.out, formats, progress)
     runs.save(session, arguments.out)
-    answer = _answer(session, result, comparison, exports, timings)
+    answer = _answer(session, result, found, exports, timings)
     page = report.html(
-        session.opened_model.description, session.opened_data.describe(), machine.describe(), comparison, exports
+        session.opened_model.description, session.opened_data.describe(), machine.describe(), found, exports
     )
     write_atomically(arguments.out / "report.html", page.encode())
     write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
-    return answer, _summary(comparison, exports, timings, arguments.out)
-
-
-def fastest(timings: Sequence[BackendTiming]) -> str:
-    """Return the fastest engine of those whose outputs are as near to float as the best one's, within a few dB.
-
-    Raises:
-        QguiError: No engine ran.
-    """
-    ran = [timing for timing in timings if timing.median_ms is not None]
-    if not ran:
-        problems = "; ".join(f"{timing.backend}: {timing.problem}" for timing in timings)
-        raise QguiError(
-            "Could not choose a backend", f"none of them runs this model ({problems})", "Leave layers float."
-        )
-    best = max(timing.sqnr_db or 0.0 for timing in ran)
-    near = [timing for timing in ran if (timing.sqnr_db or 0.0) >= best - _SQNR_SLACK_DB]
-    return min(near, key=lambda timing: timing.median_ms or 0.0).backend
+    return answer, _summary(found, exports, timings, arguments.out)
 
 
 def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None, backend: str) -> Recipe:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from qgui.core.errors import QguiError
 from qgui.core.layers import Family, Layer, ModelDescription
 from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule, needs_reduced_range
 from qgui.core.recipe import Mode, Rule
-from qgui.core.results import MachineDescription
+from qgui.core.results import BackendTiming, MachineDescription
+
+#: How far below the best engine's SQNR an engine may be and still be chosen for its speed, in dB.
+SQNR_SLACK_DB = 10.0
 
 _TRANSFORMER_MARKS = frozenset({"LayerNorm", "layer_norm", "softmax", "Softmax", "MultiheadAttention"})
 _ATTENTION_MARKS = frozenset({"softmax", "Softmax", "MultiheadAttention", "scaled_dot_product_attention"})
@@ -84,3 +90,20 @@ def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_rang
         for layer in model.layers
         if layer.head
     }
+
+
+def fastest_backend(timings: Sequence[BackendTiming]) -> str:
+    """Return the fastest engine of those that compute rightly: no more than 10 dB further from float than the best.
+
+    Raises:
+        QguiError: No engine ran.
+    """
+    ran = [timing for timing in timings if timing.median_ms is not None]
+    if not ran:
+        problems = "; ".join(f"{timing.backend}: {timing.problem}" for timing in timings)
+        raise QguiError(
+            "Could not choose a backend", f"none of them runs this model ({problems})", "Leave layers float."
+        )
+    best = max(timing.sqnr_db or 0.0 for timing in ran)
+    near = [timing for timing in ran if (timing.sqnr_db or 0.0) >= best - SQNR_SLACK_DB]
+    return min(near, key=lambda timing: timing.median_ms or 0.0).backend

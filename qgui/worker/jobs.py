@@ -11,7 +11,7 @@ from pathlib import Path
 from qgui.core import messages, statistics
 from qgui.core.errors import Cancelled, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
-from qgui.engine import export
+from qgui.engine import backends, comparison, export, weights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.worker.channel import Channel
@@ -104,16 +104,16 @@ class JobThread(threading.Thread):
             case messages.Quantize():
                 return messages.Quantized(job=job, result=session.quantize(command.recipe, progress))
             case messages.Compare():
-                comparison = session.compare(progress, command.threads, command.batch_size, command.runs)
-                return messages.Compared(job=job, comparison=comparison)
+                found = comparison.compare(session, progress, command.threads, command.batch_size, command.runs)
+                return messages.Compared(job=job, comparison=found)
             case messages.MeasureBackends():
-                timings = session.measure_backends(command.recipe, progress, command.threads, command.batch_size)
+                timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)
             case messages.Export():
                 exports = export.export(session, Path(command.folder), command.formats, progress)
                 return messages.Exported(job=job, exports=exports)
             case messages.WeightRanges():
-                session.write_weight_ranges(command.layer, Path(command.path))
+                weights.write_ranges(session.opened_model, command.layer, Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
             case _:
                 raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")

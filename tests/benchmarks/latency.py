@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qgui.cli import fastest
+from qgui.core.advice import fastest_backend
 from qgui.core.recipe import DataReference, Mode, ModelReference
+from qgui.engine import backends, comparison
 from qgui.engine.fx import plain
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
@@ -55,18 +56,18 @@ def measure(name: str, runs: int) -> dict[str, Any]:
     recipe = session.advised_recipe(mode=mode)
     if mode is Mode.STATIC:
         session.calibrate(progress)
-    timings = session.measure_backends(recipe, progress, threads=1, batch_size=1)
-    chosen = fastest(timings)
-    session.quantize(session.for_backend(recipe, chosen), progress)
-    comparison = session.compare(progress, threads=1, batch_size=1, runs=runs)
-    eager, best = comparison.latency("float", "eager"), comparison.best_latency("quantized")
+    timings = backends.measure(session, recipe, progress, threads=1, batch_size=1)
+    chosen = fastest_backend(timings)
+    session.quantize(backends.for_backend(recipe, chosen, session.opened_model.description), progress)
+    found = comparison.compare(session, progress, threads=1, batch_size=1, runs=runs)
+    eager, best = found.latency("float", "eager"), found.best_latency("quantized")
     measured = [t for t in timings if t.median_ms is not None]
     return {
         "float_ms": eager.median_ms if eager else None,
         "int8_ms": best.median_ms,
         "int8_runtime": best.runtime,
-        "speedup": comparison.speedup,
-        "speedup_same_runtime": comparison.speedup_same_runtime,
+        "speedup": found.speedup,
+        "speedup_same_runtime": found.speedup_same_runtime,
         "aim": aim,
         "published": published,
         "backend": chosen,

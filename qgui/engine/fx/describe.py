@@ -310,14 +310,14 @@ def macs_of(node: fx.Node, target: Any, shapes: Mapping[str, Shape]) -> int:
     sources = [shapes.get(a.name) for a in node.args if isinstance(a, fx.Node)]
     name = type(target).__name__
     if isinstance(target, nn.Linear):
-        return math.prod(output) * target.in_features // batch
+        return int(math.prod(output) * target.in_features // batch)
     if name in legality.CONVOLUTIONS and isinstance(target.weight, torch.Tensor):
         return math.prod(output) * math.prod(target.weight.shape[1:]) // batch
     if name in legality.TRANSPOSED_CONVOLUTIONS and sources and sources[0] is not None:
-        return math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch
+        return int(math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch)
     if isinstance(target, (nn.LSTM, nn.GRU)) and sources and sources[0] is not None:
         steps = math.prod(sources[0][:-1]) // batch if len(sources[0]) > 2 else sources[0][0]
-        return steps * sum(int(p.numel()) for n, p in target.named_parameters() if n.startswith("weight"))
+        return int(steps) * sum(int(p.numel()) for n, p in target.named_parameters() if n.startswith("weight"))
     if plain.name_of(node) == "matmul" and sources and sources[0]:
         return math.prod(output) * sources[0][-1] // batch
     return 0

@@ -1,0 +1,86 @@
+"""Which engine of this machine runs a model fastest: all converted, all measured in alternation."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import torch
+
+from qgui.core import legality, ranges
+from qgui.core.errors import QguiError
+from qgui.core.layers import ModelDescription
+from qgui.core.recipe import Recipe
+from qgui.core.results import BackendTiming
+from qgui.engine import comparison, latency, machine, score
+from qgui.engine.data import Batch
+from qgui.engine.fx import plain
+from qgui.engine.fx.quantized import QuantizedModel
+from qgui.engine.latency import NotTraceable, Variant
+from qgui.engine.outputs import main_output
+from qgui.engine.progress import Progress
+from qgui.engine.session import Session
+
+
+def measure(
+    session: Session, recipe: Recipe, progress: Progress, threads: int = 1, batch_size: int = 1, runs: int = 15
+) -> tuple[BackendTiming, ...]:
+    """Convert for every engine of the machine, time all in alternation, and return them, fastest first.
+
+    Activations are limited to seven bits where an engine needs it. Engines that do not run come last.
+    """
+    model, opened = session.opened_model, session.opened_data
+    batch = session.latency_batch(batch_size)
+    check = next(opened.batches(opened.evaluation[: opened.reference.batch_size]))
+    with torch.inference_mode():
+        reference = main_output(score.run(model.loaded.module, check)).float()
+    variants: list[Variant] = []
+    ratios: dict[str, float] = {}
+    problems: list[BackendTiming] = []
+    for name in machine.backends():
+        progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
+        try:
+            built, _ = session.build(for_backend(recipe, name, model.description), progress)
+            ratios[name] = _ratio(built, check, reference)
+            variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
+        except (QguiError, RuntimeError) as error:
+            problems.append(BackendTiming(name, "", None, problem=str(error).splitlines()[0]))
+    times = latency.measure(variants, threads, runs, progress)
+    best: dict[str, BackendTiming] = {}
+    for variant, collected in zip(variants, times, strict=True):
+        timing = BackendTiming(variant.backend, variant.runtime, float(np.median(collected)), ratios[variant.backend])
+        known = best.get(variant.backend)
+        if known is None or (known.median_ms or 0.0) > (timing.median_ms or 0.0):
+            best[variant.backend] = timing
+    return (*sorted(best.values(), key=lambda t: t.median_ms or 0.0), *problems)
+
+
+def for_backend(recipe: Recipe, backend: str, model: ModelDescription) -> Recipe:
+    """Return a recipe for another engine: illegal settings corrected, reduce range as that engine needs it."""
+    everywhere = machine.needs_reduced_range(backend)
+    layers = {layer.name: layer for layer in model.layers}
+    rules = {}
+    for name, rule in recipe.rules.items():
+        if name not in layers:
+            continue
+        narrow = everywhere or legality.needs_reduced_range(layers[name], backend)
+        activation = msgspec.structs.replace(rule.activation, reduce_range=narrow)
+        rules[name] = msgspec.structs.replace(rule, activation=activation)
+    moved = msgspec.structs.replace(recipe, backend=backend, rules=rules)
+    return legality.corrected_recipe(moved, model.layers)[0]
+
+
+def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:
+    with torch.inference_mode(), plain.engine(built.recipe.backend):
+        output = main_output(score.run(built.module, batch)).float()
+    noise = float((reference - output).double().square().sum())
+    return ranges.decibel(float(reference.double().square().sum()), noise)
+
+
+def _both_runtimes(built: QuantizedModel, backend: str, batch: Batch, others: list[Batch]) -> list[Variant]:
+    variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module))]
+    try:
+        script, _ = latency.torchscript(built.module, backend, batch, others)
+    except NotTraceable:
+        return variants
+    tensors = tuple(batch.tensors)
+    return [*variants, Variant("quantized", "torchscript", backend, lambda: script(*tensors))]

@@ -1,0 +1,75 @@
+"""Ranges of weights: what each observer would choose for a layer's weight, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qgui.core import legality, ranges
+from qgui.core.errors import QguiError
+from qgui.core.plan import Choice
+from qgui.core.qparams import weight_grid
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, Observer, WeightSetting
+from qgui.engine.fx import decide
+from qgui.engine.opened import OpenedModel
+
+
+def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
+    """Write what each observer would choose for a layer's weight, per tensor and per channel, to an `.npz`.
+
+    Raises:
+        QguiError: The layer has no weight that can be quantized.
+    """
+    rows = rows_of(model, layer)
+    if rows is None:
+        raise QguiError("Could not show the weight", f"{layer} has no single weight", "Choose a Conv or Linear layer.")
+    arrays: dict[str, Any] = {"minimum": rows.min(axis=1), "maximum": rows.max(axis=1)}
+    arrays["counts"], arrays["edges"] = np.histogram(rows, bins=512)
+    for scheme in ("per_tensor_symmetric", "per_channel_symmetric"):
+        setting = WeightSetting(qscheme=scheme)
+        for choice in choices(model, layer, setting):
+            key = f"{setting.granularity}/{choice.observer.kind.value}"
+            cost = ranges.assess(ranges.of_weight(rows, setting.per_channel), choice.qparams)
+            noise = cost.rounding + cost.clipping
+            by_row = [ranges.decibel(float(s), float(n)) for s, n in zip(cost.energy, noise, strict=True)]
+            arrays |= {
+                f"{key}/low": choice.qparams.low,
+                f"{key}/high": choice.qparams.high,
+                f"{key}/scale": choice.qparams.scale,
+                f"{key}/zero_point": choice.qparams.zero_point,
+                f"{key}/sqnr_db": np.array(choice.sqnr_db),
+                f"{key}/clipped": np.array(choice.clipped),
+                f"{key}/sqnr_by_row": np.array(by_row),
+            }
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, **arrays)
+    temporary.replace(path)
+
+
+def choices(model: OpenedModel, layer: str, setting: WeightSetting) -> list[Choice]:
+    """Return what every automatic observer would choose for a layer's weight, and what that costs."""
+    rows = rows_of(model, layer)
+    if rows is None:
+        return []
+    distribution, grid = ranges.of_weight(rows, setting.per_channel), weight_grid(setting)
+    found = []
+    for kind in AUTOMATIC_OBSERVERS:
+        qparams = ranges.chosen_qparams(Observer(kind), distribution, grid, setting.per_channel)
+        cost = ranges.assess(distribution, qparams)
+        found.append(Choice(Observer(kind), qparams, cost.sqnr_db, cost.clipped))
+    return found
+
+
+def rows_of(model: OpenedModel, name: str) -> npt.NDArray[np.float32] | None:
+    """Return a layer's weight as it is quantized, shape `(channels, elements)`; None where it has no single one."""
+    layer = model.description.layer(name)
+    if not legality.has_weight(layer) or layer.type in legality.RECURRENT:
+        return None
+    if layer.kind != "inside":
+        return decide.float_weight(model.graphs, layer) if model.graphs is not None else None
+    weight = getattr(model.loaded.module.get_submodule(name), "weight", None)
+    return decide.channel_rows(weight.detach(), layer.type) if isinstance(weight, torch.Tensor) else None
