@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import (
     QComboBox,
@@ -98,6 +98,8 @@ class WindowBar(QToolBar):
         self.setObjectName("toolBar")
         self.setWindowTitle(self.tr("Toolbar"))
         self.setMovable(False)
+        side = self.fontMetrics().height() * 4 // 3
+        self.setIconSize(QSize(side, side))
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         self.backend = BackendBox(self)

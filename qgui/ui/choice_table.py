@@ -45,6 +45,7 @@ class ChoiceTable(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setHighlightSections(False)
         header.setStretchLastSection(True)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.clicked.connect(self._on_clicked)
         self.activated.connect(lambda index: self.adopted.emit(index.row()))
         model.modelReset.connect(self._fit_height)

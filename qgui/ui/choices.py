@@ -41,6 +41,15 @@ def observer_label(kind: ObserverKind) -> str:
     return _OBSERVER_LABELS[kind]
 
 
+def short_observer_label(kind: ObserverKind) -> str:
+    """Return the name of an observer where there is little room."""
+    return {
+        ObserverKind.MOVING_AVERAGE: "MovingAvg.",
+        ObserverKind.MSE: "MSE",
+        ObserverKind.ENTROPY: "Entropy",
+    }.get(kind, _OBSERVER_LABELS[kind])
+
+
 def observer_sentence(kind: ObserverKind) -> str:
     """Return what an observer does."""
     sentences = {

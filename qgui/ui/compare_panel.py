@@ -26,7 +26,7 @@ from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
 from qgui.ui.cards import Card
-from qgui.ui.compare_plots import LatencyPlot, LayerPlot, PairPlot, series_label
+from qgui.ui.compare_plots import RUNTIMES, LatencyPlot, LayerPlot, PairPlot, series_label
 from qgui.ui.comparison_rows import accuracy_text, delta_text
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel
 from qgui.ui.document import Document
@@ -218,6 +218,7 @@ class ComparePanel(QWidget):
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 8)
         table.horizontalHeader().setHighlightSections(False)
+        table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         return table
 
     def set_available(self, reason: str) -> None:
@@ -270,17 +271,15 @@ class ComparePanel(QWidget):
         else:
             self.cards["accuracy"].show_number(formatting.NOTHING, self.tr("The data has no labels."))
         best, eager = comparison.best_latency("quantized"), comparison.latency("float", "eager")
+        ratios = ", ".join(
+            f"{formatting.number(ratio, 3)} × {RUNTIMES[name]}"
+            for name, ratio in comparison.speedup_same_runtime.items()
+        )
+        before_ms = formatting.milliseconds(eager.median_ms if eager else None)
         lines = [
-            self.tr("{name} {value}").format(name=series_label(best), value=formatting.milliseconds(best.median_ms)),
-            self.tr("against float eager {value}").format(
-                value=formatting.milliseconds(eager.median_ms if eager else None)
-            ),
-            *(
-                self.tr("{ratio} × in {runtime} alone").format(
-                    ratio=formatting.number(ratio, 3), runtime="TorchScript" if name == "torchscript" else name
-                )
-                for name, ratio in comparison.speedup_same_runtime.items()
-            ),
+            f"{before_ms} → {formatting.milliseconds(best.median_ms)}",
+            self.tr("float eager → {name}").format(name=series_label(best)),
+            self.tr("same runtime: {ratios}").format(ratios=ratios) if ratios else "",
         ]
         verdict = "good" if comparison.speedup > 1.05 else "bad" if comparison.speedup < 0.95 else ""
         self.cards["speed"].show_number(f"{formatting.number(comparison.speedup, 3)} ×", "\n".join(lines), verdict)
@@ -296,7 +295,7 @@ class ComparePanel(QWidget):
 
     def _show_plots(self, comparison: Comparison) -> None:
         self.latency.show_latencies(comparison.latencies)
-        setting = self.tr("latency in ms · {backend} · {threads} threads · batch {batch} · {runs} runs in turn")
+        setting = self.tr("latency in ms · {backend} · threads {threads} · batch {batch} · {runs} runs in turn")
         runs = max((latency.runs for latency in comparison.latencies), default=0)
         self.latency.label(
             "bottom",

@@ -16,13 +16,13 @@ from qgui.ui.plots import Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
 
 _BOX = 0.28
-_RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
+RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
 
 
 def series_label(latency: Latency) -> str:
     """Return how a measured variant is called."""
     subject = "float" if latency.subject == "float" else "int8"
-    return f"{subject} {_RUNTIMES[latency.runtime]}"
+    return f"{subject} {RUNTIMES[latency.runtime]}"
 
 
 class LatencyPlot(Plot):
@@ -58,11 +58,12 @@ class LatencyPlot(Plot):
             self._draw_box(times, place, colour)
             shown = float(np.percentile(times, 97))
             widest = max(widest, shown)
-            median = text_item(formatting.milliseconds(entry.median_ms), colours.text, (0.0, 0.5))
-            median.setPos(shown, place)
+        for place, entry in enumerate(rows):
+            median = text_item(formatting.milliseconds(entry.median_ms), self.theme.colours.text, (1.0, 0.5))
+            median.setPos(widest * 1.3, place)
             self.addItem(median, ignoreBounds=True)
         if rows:
-            self.setXRange(0, widest * 1.22, padding=0)
+            self.setXRange(0, widest * 1.3, padding=0)
             self.setYRange(-0.6, len(rows) - 0.4, padding=0)
 
     def _draw_box(self, times: np.ndarray[tuple[int], np.dtype[np.float64]], place: int, colour: str) -> None:

@@ -15,7 +15,7 @@ from qgui.ui.comparison_rows import ComparisonRow, comparison_rows
 from qgui.ui.layer_model import POOR_SQNR_DB, Index
 from qgui.ui.theme import Theme
 
-_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
 class QuantityModel(QAbstractTableModel):
@@ -42,6 +42,8 @@ class QuantityModel(QAbstractTableModel):
         return 0 if parent.isValid() else 4
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if role == Qt.ItemDataRole.TextAlignmentRole and section in {1, 2}:
+            return RIGHT
         if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
             return None
         return (
@@ -55,7 +57,7 @@ class QuantityModel(QAbstractTableModel):
         if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}:
             return (row.name, row.before, row.after, row.difference)[index.column()]
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in {1, 2}:
-            return _RIGHT
+            return RIGHT
         return None
 
 
@@ -117,6 +119,8 @@ class LayerResultModel(QAbstractTableModel):
         )
         if role == Qt.ItemDataRole.DisplayRole:
             return titles[section][0]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section >= ResultColumn.SQNR:
+            return RIGHT
         return titles[section][1] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -131,7 +135,7 @@ class LayerResultModel(QAbstractTableModel):
             case Qt.ItemDataRole.ToolTipRole if column is ResultColumn.LAYER:
                 return layer.name
             case Qt.ItemDataRole.TextAlignmentRole if column >= ResultColumn.SQNR:
-                return _RIGHT
+                return RIGHT
             case Qt.ItemDataRole.ForegroundRole if self._poor(layer, column):
                 return QColor(self._theme.colours.bad)
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QRect, Qt, QTimer
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QColor, QPainter, QPalette
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
@@ -20,7 +20,16 @@ MODE_MARKS = {Mode.FLOAT: "○", Mode.DYNAMIC: "◐", Mode.STATIC: "●", Mode.Q
 Apply = Callable[[QModelIndex, object], None]
 
 
-class ChoiceDelegate(QStyledItemDelegate):
+class RowDelegate(QStyledItemDelegate):
+    """Gives rows room to breathe."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        wanted = super().sizeHint(option, index)
+        wanted.setHeight(option.fontMetrics.height() + 6)
+        return wanted
+
+
+class ChoiceDelegate(RowDelegate):
     """Edits a cell with a combo box of the values it may take.
 
     Args:

@@ -13,7 +13,7 @@ from qgui.core import legality
 from qgui.core.layers import Layer
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode
 from qgui.ui import formatting
-from qgui.ui.choices import Choice, mode_choices, observer_label, weight_choices
+from qgui.ui.choices import Choice, mode_choices, short_observer_label, weight_choices
 from qgui.ui.document import Document, RecipeChange
 from qgui.ui.layer_tree import Row, build
 from qgui.ui.theme import Theme
@@ -212,7 +212,7 @@ class LayerModel(QAbstractItemModel):
             return weight_choices(layer, rule.mode)
         if column is Column.OBSERVER:
             reason = "" if legality.has_activation(layer) else self.tr("Its output has no range to choose.")
-            return [Choice(kind, observer_label(kind), reason) for kind in AUTOMATIC_OBSERVERS]
+            return [Choice(kind, short_observer_label(kind), reason) for kind in AUTOMATIC_OBSERVERS]
         return []
 
     def mode(self, row: Row) -> Mode | None:
@@ -271,7 +271,7 @@ class LayerModel(QAbstractItemModel):
         owner = self._owner(layer)
         if owner is not None and owner != layer.name:
             return self.tr("as {layer}").format(layer=owner.rpartition(".")[2])
-        return observer_label(rule.activation.observer.kind)
+        return short_observer_label(rule.activation.observer.kind)
 
     def _owner(self, layer: Layer) -> str | None:
         """Return the layer whose setting decides the range of this one's output."""

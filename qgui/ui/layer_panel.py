@@ -24,7 +24,7 @@ from qgui.core.advice import advised_mode
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, ObserverKind, WeightDtype, WeightScheme
 from qgui.ui import decisions
 from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
-from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate
+from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document
 from qgui.ui.layer_filter import LayerFilter
 from qgui.ui.layer_model import ROW_ROLE, Column, LayerModel
@@ -38,16 +38,16 @@ _WEIGHT_SCHEMES: tuple[WeightScheme, ...] = ("per_channel_symmetric", "per_tenso
 _WEIGHT_DTYPES: tuple[WeightDtype, ...] = ("qint8", "float16")
 _WIDTHS = {
     Column.NAME: "blocks.0.depthwise.0",
-    Column.TYPE: "AdaptiveAvgPool2d",
-    Column.MODE: "● dynamic  ",
-    Column.OBSERVER: "Histogram (MSE) ",
-    Column.SQNR: "SQNR dB   ",
-    Column.FLOAT_MS: "float ms   ",
-    Column.INT8_MS: "int8 ms   ",
-    Column.WEIGHTS: "per-channel  ",
+    Column.TYPE: "BatchNorm2d",
+    Column.MODE: "● dynamic",
+    Column.OBSERVER: "MovingAvg.",
+    Column.SQNR: "SQNR dB",
+    Column.FLOAT_MS: "float ms",
+    Column.INT8_MS: "int8 ms",
+    Column.WEIGHTS: "per-channel",
     Column.OUTPUT: "1 × 2048 × 112 × 112",
-    Column.PARAMETERS: "Parameters  ",
-    Column.MACS: "11.1 M  ",
+    Column.PARAMETERS: "Parameters",
+    Column.MACS: "11.1 M",
 }
 
 
@@ -108,6 +108,7 @@ class LayerPanel(QWidget):
         self.filter = LayerFilter(self.model, self)
         self.view = LayerView(self)
         self.view.setModel(self.filter)
+        self.view.setItemDelegate(RowDelegate(self.view))
         self.view.setItemDelegateForColumn(Column.MODE, ModeDelegate(self._apply_cell, theme, self.view))
         for column in (Column.OBSERVER, Column.WEIGHTS):
             self.view.setItemDelegateForColumn(column, ChoiceDelegate(self._apply_cell, self.view))
@@ -401,6 +402,6 @@ class LayerPanel(QWidget):
 
     def _size_columns(self) -> None:
         metrics = self.view.fontMetrics()
-        padding = metrics.horizontalAdvance("MM")
+        padding = metrics.horizontalAdvance("M") * 5 // 4
         for column, sample in _WIDTHS.items():
             self.view.setColumnWidth(column, metrics.horizontalAdvance(sample) + padding)

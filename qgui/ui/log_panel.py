@@ -77,7 +77,7 @@ class LogPanel(QWidget):
         self.view.setAccessibleName(self.tr("Log"))
         self.view.setReadOnly(True)
         self.view.setMaximumBlockCount(_LINES)
-        self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
         self.view.setPlaceholderText(self.tr("Nothing has been logged yet."))
         row = QHBoxLayout()
         row.addWidget(self.level)

@@ -82,6 +82,7 @@ class MainWindow(QMainWindow):
         self._state_folder = state_folder
         self._painted = False
         self._closing = False
+        self._introduction = ""
         self._after_saving: Then | None = None
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
@@ -297,7 +298,8 @@ class MainWindow(QMainWindow):
                 backend, why = advice.advised_backend(model, self.document.machine)
                 if backend != self.document.machine.default_backend:
                     sentences.append(why)
-        self.tell(" ".join(sentences))
+        self._introduction = " ".join(sentences)
+        self.tell(self._introduction)
 
     def tell(self, sentence: str) -> None:
         """Show a sentence above the panels until it is dismissed."""
@@ -312,6 +314,8 @@ class MainWindow(QMainWindow):
             self.tabs.setCurrentWidget(self.compare_panel)
         elif step == "calibrate":
             self.tabs.setCurrentWidget(self.ranges_panel)
+        if step not in {"model", "data"} and self.notice.label.text() == self._introduction:
+            self.notice.hide()
         if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
             weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
             self.layer_panel.select(weighted[:1])
@@ -547,9 +551,9 @@ class MainWindow(QMainWindow):
         width = self.fontMetrics().averageCharWidth()
         stored = self.settings.window()
         if stored is None or not self.restoreGeometry(stored[0]) or not self.restoreState(stored[1]):
-            self.resize(min(1280, 190 * width), 800)
+            self.resize(max(1280, 200 * width), 800)
             self.resizeDocks(
-                [self.layer_dock, self.inspector_dock], [58 * width, 36 * width], Qt.Orientation.Horizontal
+                [self.layer_dock, self.inspector_dock], [73 * width, 41 * width], Qt.Orientation.Horizontal
             )
 
     def event(self, event: QEvent) -> bool:

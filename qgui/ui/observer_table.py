@@ -93,6 +93,8 @@ class ObserverModel(QAbstractTableModel):
         )
         if role == Qt.ItemDataRole.DisplayRole:
             return titles[section][0]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section not in {ObserverColumn.OBSERVER, ObserverColumn.USE}:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ToolTipRole:
             return titles[section][1]
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPen, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
+from qgui.ui import formatting
 from qgui.ui.theme import Theme
 
 Float64 = npt.NDArray[np.float64]
@@ -71,8 +73,9 @@ class Plot(pg.PlotWidget):
         self.setMouseEnabled(x=zoom, y=False)
         small = QFont(self.font())
         small.setPointSizeF(small.pointSizeF() * 0.9)
-        for axis in ("left", "bottom", *(axis_items or {})):
+        for axis in {"left", "bottom", *(axis_items or {})}:
             self.getAxis(axis).setStyle(tickFont=small, tickTextOffset=4)
+            self.getAxis(axis).enableAutoSIPrefix(False)
         self.recolour()
         theme.changed.connect(self._on_theme_changed)
 
@@ -101,6 +104,26 @@ class Plot(pg.PlotWidget):
     def _on_theme_changed(self) -> None:
         self.recolour()
         self.redraw()
+
+
+class LogAxis(pg.AxisItem):
+    """A vertical axis of powers of ten: the plot holds logarithms, the axis reads numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(orientation="left")
+        self.logarithmic = True
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
+        if not self.logarithmic:
+            return super().tickValues(minVal, maxVal, size)  # type: ignore[no-any-return]
+        first, last = math.ceil(minVal), math.floor(maxVal)
+        every = max(1, round((last - first) * 30 / max(size, 1.0)))
+        return [(every, [float(power) for power in range(first, last + 1, every)])]
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        if not self.logarithmic:
+            return super().tickStrings(values, scale, spacing)  # type: ignore[no-any-return]
+        return [formatting.count(round(10**value)) if value >= 0 else f"{10**value:g}" for value in values]
 
 
 def text_item(text: str, colour: str, anchor: tuple[float, float]) -> Any:

@@ -14,7 +14,7 @@ from qgui.core.plan import Choice
 from qgui.core.qparams import QParams
 from qgui.core.recipe import ObserverKind
 from qgui.ui.choices import observer_label
-from qgui.ui.plots import Float64, Plot, pen, step_curve, translucent
+from qgui.ui.plots import Float64, LogAxis, Plot, pen, step_curve, translucent
 from qgui.ui.theme import OBSERVER_DASHES, Theme
 
 #: More levels than this in view would be a solid surface.
@@ -90,6 +90,7 @@ class RangesPlot(Plot):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         self.levels = LevelAxis()
+        self._counting = LogAxis()
         super().__init__(
             theme,
             "rangesPlot",
@@ -97,7 +98,7 @@ class RangesPlot(Plot):
             "",
             zoom=True,
             parent=parent,
-            axis_items={"top": self.levels},
+            axis_items={"top": self.levels, "left": self._counting},
         )
         self.setAccessibleName(self.tr("Histogram of the activation with the ranges of the observers"))
         self.setToolTip(
@@ -211,8 +212,8 @@ class RangesPlot(Plot):
 
     def _draw_histogram(self) -> None:
         counts = np.asarray(self._counts, dtype=np.float64)
-        axis = self.getAxis("left")
-        axis.setLogMode(x=False, y=self._logarithmic)
+        self._counting.logarithmic = self._logarithmic
+        self._counting.picture = None
         if self._logarithmic:
             floor = max(float(counts.max(initial=1.0)) * 1e-7, 0.5)
             heights = np.log10(np.maximum(counts, floor))
@@ -241,6 +242,7 @@ class RangesPlot(Plot):
                 "color": colour,
                 "movable": False,
                 "anchors": [(1, 0.5), (1, 0.5)],
+                "fill": translucent(self.theme.colours.base, 0.8),
             }
             lines = [
                 pg.InfiniteLine(low, pen=stroke),

@@ -285,5 +285,7 @@ QFrame[banner="warning"] {{ background: {colours.warning_soft}; border-radius: 4
 QLabel[faint="true"] {{ color: {colours.faint}; }}
 QLabel[good="true"] {{ color: {colours.good}; }}
 QLabel[bad="true"] {{ color: {colours.bad}; }}
+QGroupBox {{ border: none; border-top: 1px solid {colours.line}; margin-top: 1.3em; padding-top: 7px; }}
+QGroupBox::title {{ subcontrol-origin: margin; subcontrol-position: top left; color: {colours.faint}; }}
 QStatusBar::item {{ border: none; }}
 """

@@ -13,8 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 
-from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtCore import QEventLoop, QMessageLogContext, QSize, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from qgui.core.messages import Failed
@@ -49,6 +50,9 @@ class Tour:
         self._failure: Failed | None = None
         self._loop: QEventLoop | None = None
         self.pictures: list[Path] = []
+        for old in (out / "pictures").glob("*.png"):
+            old.unlink()
+        sys.excepthook = self._on_error
         window.workflow.failed.connect(self._on_failure)
 
     def walk(self, model: ModelReference, data: DataReference) -> None:
@@ -62,9 +66,12 @@ class Tour:
         window.show()
         self._settle()
         window.client.start()
+        self._settle()
         self._picture("start")
+        self._dialog("open-model", ActionId.OPEN_MODEL, "openModelDialog")
         self._step("model", lambda: window.open_model(model))
         self._picture("opened")
+        self._dialog("open-data", ActionId.OPEN_DATA, "openDataDialog")
         self._step("data", lambda: workflow.open_data(data))
         if window.document.needs_calibration:
             self._step("calibrate", workflow.calibrate)
@@ -95,6 +102,17 @@ class Tour:
         self._step("export", start.click)  # type: ignore[attr-defined]
         self._picture("export", dialog)
         dialog.accept()
+        self._settle()
+
+    def _dialog(self, name: str, action: ActionId, dialog_name: str) -> None:
+        """Open a dialog, take its picture, and leave it."""
+        self._window.actions_by_id[action].trigger()
+        self._settle()
+        dialog = self._window.findChild(QDialog, dialog_name)
+        if dialog is None:
+            raise TourError(f"the dialog {dialog_name} did not open")
+        self._picture(name, dialog)
+        dialog.reject()
         self._settle()
 
     def _select_interesting(self) -> None:
@@ -168,6 +186,12 @@ class Tour:
         if self._loop is not None:
             self._loop.quit()
 
+    def _on_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Let an error in the window end the tour instead of passing by."""
+        sys.__excepthook__(kind, error, trace)
+        self._failure = Failed(what="the window met an error", why=f"{kind.__name__}: {error}")
+        self._leave()
+
     def _on_failure(self, failure: Failed) -> None:
         self._failure = failure
         self._leave()
@@ -180,11 +204,18 @@ class Tour:
         self.pictures.append(path)
 
 
+def _drop_platform_chatter(_kind: QtMsgType, _context: QMessageLogContext, message: str) -> None:
+    """Let through what Qt says, but for what the offscreen platform cannot do."""
+    if not message.startswith("This plugin does not support"):
+        print(message, file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Walk through the window; return 0, or 1 with a line on standard error."""
     options_given = _parse(argv)
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    qInstallMessageHandler(_drop_platform_chatter)
     out: Path = options_given.out.absolute()
     application = create_application()
     with tempfile.TemporaryDirectory(prefix="qgui-tour-") as folder:

@@ -100,6 +100,12 @@ class WeightTableModel(QAbstractTableModel):
         )
         if role == Qt.ItemDataRole.DisplayRole:
             return titles[section][0]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section in {
+            WeightColumn.LOW,
+            WeightColumn.HIGH,
+            WeightColumn.SQNR,
+        }:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return titles[section][1] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

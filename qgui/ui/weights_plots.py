@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtWidgets import QWidget
 
-from qgui.ui.plots import Plot, pen, step_curve, translucent
+from qgui.ui.plots import LogAxis, Plot, pen, step_curve, translucent
 from qgui.ui.theme import OBSERVER_DASHES, Theme
 from qgui.ui.weight_file import WeightChoice, WeightRanges
 
@@ -76,12 +76,11 @@ class WeightHistogram(Plot):
     """
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(theme, "weightHistogram", "", "", zoom=True, parent=parent)
+        super().__init__(theme, "weightHistogram", "", "", zoom=True, parent=parent, axis_items={"left": LogAxis()})
         self.setAccessibleName(self.tr("Histogram of the weight"))
         self.setToolTip(self.tr("All elements of the weight, counted on a logarithmic axis."))
         self._curve = step_curve(fill_level=0.0)
         self.addItem(self._curve)
-        self.getAxis("left").setLogMode(x=False, y=True)
         self.label("left", self.tr("elements per bin"))
         self.label("bottom", self.tr("weight"))
         self.redraw()

@@ -47,6 +47,7 @@ class ExportDialog(QDialog):
         self._workflow = workflow
         self._settings = settings
         self._written: tuple[ExportResult, ...] = ()
+        self._titles = {"torchscript": "TorchScript", "recipe": self.tr("Recipe"), "script": self.tr("Python script")}
         self.setObjectName("exportDialog")
         self.setWindowTitle(self.tr("Export"))
         self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 96)
@@ -57,12 +58,10 @@ class ExportDialog(QDialog):
         self.folder.changed.connect(self._check)
         self.formats = {
             "torchscript": self._format(
-                "torchscript", "TorchScript", self.tr("The int8 model in one file, for torch.jit.load and C++.")
+                "torchscript", self.tr("The int8 model in one file, for torch.jit.load and C++.")
             ),
-            "recipe": self._format("recipe", self.tr("Recipe"), self.tr("Your decisions as JSON, to open again here.")),
-            "script": self._format(
-                "script", self.tr("Python script"), self.tr("Plain PyTorch that makes the same model without QGUI.")
-            ),
+            "recipe": self._format("recipe", self.tr("Your decisions as JSON, to open again here.")),
+            "script": self._format("script", self.tr("Plain PyTorch that makes the same model without QGUI.")),
         }
         self.message = QLabel(self)
         self.message.setObjectName("exportMessage")
@@ -75,7 +74,8 @@ class ExportDialog(QDialog):
         self.finished.connect(lambda _: self._settings.set(options.EXPORT_FOLDER, self.folder.path))
         self._check()
 
-    def _format(self, key: str, title: str, sentence: str) -> QCheckBox:
+    def _format(self, key: str, sentence: str) -> QCheckBox:
+        title = self._titles[key]
         box = QCheckBox(f"{title}: {sentence}", self)
         box.setObjectName(f"export_{key}")
         box.setAccessibleName(title)
@@ -100,6 +100,7 @@ class ExportDialog(QDialog):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setShowGrid(False)
         table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         table.horizontalHeader().setStretchLastSection(True)
         table.setMinimumHeight(self.fontMetrics().height() * 8)
@@ -184,7 +185,13 @@ class ExportDialog(QDialog):
             if entry.verified and entry.max_abs_diff is None:
                 verified = self.tr("✓ read again")
             difference = formatting.NOTHING if entry.max_abs_diff is None else formatting.number(entry.max_abs_diff, 3)
-            texts = (entry.format, Path(entry.path).name, formatting.size(entry.size_bytes), verified, difference)
+            texts = (
+                self._titles.get(entry.format, entry.format),
+                Path(entry.path).name,
+                formatting.size(entry.size_bytes),
+                verified,
+                difference,
+            )
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 item.setToolTip(entry.message or entry.path)

@@ -29,6 +29,7 @@ class SourceDialog(QDialog):
 
     def __init__(self, name: str, title: str, ok: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._complete = False
         self.setObjectName(name)
         self.setWindowTitle(title)
         self.setWindowModality(Qt.WindowModality.WindowModal)
@@ -74,11 +75,14 @@ class SourceDialog(QDialog):
     def finish(self) -> None:
         """Fit the list of kinds to its texts and choose the first; call when all pages are added."""
         width = self.kinds.sizeHintForColumn(0) + 4 * self.kinds.frameWidth()
+        self._complete = True
         self.kinds.setFixedWidth(width + self.fontMetrics().averageCharWidth() * 3)
         self.kinds.setCurrentRow(0)
 
     def check(self) -> None:
         """Enable the button, or say what is missing."""
+        if not self._complete:
+            return
         reason = self.missing()
         self.ok.setEnabled(not reason)
         self.ok.setToolTip(reason or self.tr("Open it."))
