@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from qgui.core.errors import QguiError
-from qgui.core.statistics import BINS, CalibrationRecord, ExtremeSample, TensorStatistics, rebin
+from qgui.core.statistics import BINS, ExtremeSample, TensorStatistics, rebin
 from qgui.engine.data import Batch
 from qgui.engine.progress import Progress
 
@@ -157,13 +157,13 @@ class _Observing(fx.Interpreter):
 
 
 def collect(
-    fused: fx.GraphModule, wanted: Collection[str], batches: Iterable[Batch], total: int, progress: Progress
+    fused: fx.GraphModule, wanted: Mapping[str, str], batches: Iterable[Batch], total: int, progress: Progress
 ) -> tuple[dict[str, TensorStatistics], int]:
     """Return the statistics of tensors after one pass over calibration batches, and the number of batches.
 
     Args:
         fused: The fused float graph.
-        wanted: Names of the tensors.
+        wanted: Name of each tensor, in the order of the graph, and of the layer it belongs to.
         batches: Calibration batches.
         total: Number of calibration samples, for progress.
         progress: Told after every batch.
@@ -187,19 +187,19 @@ def collect(
                 what = f"Calibration stopped at sample {batch.indices[0]}"
                 raise QguiError(what, why, "Check that the data has the shape the model takes.") from error
             done, count = done + len(batch.indices), count + 1
-            _refuse_unfinite(collectors, batch.indices[0])
+            _refuse_unfinite(collectors, wanted, batch.indices[0])
             progress.step("Calibrating", done, total)
     return {name: collector.result() for name, collector in collectors.items()}, count
 
 
-def _refuse_unfinite(collectors: dict[str, Collector], sample: int) -> None:
-    broken = [name for name, collector in collectors.items() if collector.unfinite]
+def _refuse_unfinite(collectors: dict[str, Collector], layers: Mapping[str, str], sample: int) -> None:
+    broken = [layers[name] for name, collector in collectors.items() if collector.unfinite]
     if broken:
-        others = f" and {len(broken) - 1} tensors after it" if len(broken) > 1 else ""
+        others = f" and {len(broken) - 1} after it hold" if len(broken) > 1 else " holds"
         raise QguiError(
             "Calibration stopped",
-            f"the activation {broken[0]}{others} holds NaN or infinite values, first in the batch of sample {sample}",
-            "Look at the weights before that layer and at the sample; no range can be chosen from such values.",
+            f"the output of {broken[0]}{others} NaN or infinite values, first in the batch of sample {sample}",
+            "Look at that layer's weights and at the sample; no range can be chosen from such values.",
         )
 
 
@@ -208,13 +208,6 @@ def positional(batch: Batch, names: list[str]) -> tuple[Any, ...]:
     if isinstance(batch.inputs, dict):
         return tuple(batch.inputs[name] for name in names if name in batch.inputs)
     return tuple(batch.inputs)
-
-
-def record_of(
-    tensors: dict[str, TensorStatistics], samples: list[int], batches: int, model: str, data: str
-) -> CalibrationRecord:
-    """Return a calibration record."""
-    return CalibrationRecord(tensors, tuple(samples), batches, model, data)
 
 
 def fingerprint(module: torch.nn.Module) -> str:

@@ -85,7 +85,8 @@ class Session:
         if model.graphs is None:
             why = "the model does not trace, so its activations cannot be observed"
             raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
-        wanted = {source for tensor in model.description.tensors for source in tensor.sources}
+        sources_of_ranges = {source for tensor in model.description.tensors for source in tensor.sources}
+        wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
             tensors, count = collect.collect(model.graphs.fused, wanted, batches, len(opened.calibration), progress)

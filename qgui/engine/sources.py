@@ -175,7 +175,8 @@ def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
 
 def _broken(path: Path, what: str, error: Exception) -> QguiError:
     line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return QguiError(what, f"{path} is damaged or no PyTorch file ({line})", "Copy or download it again.")
+    why = f"{path} is damaged or of another kind ({line.split('. ')[0]})"
+    return QguiError(what, why, "Copy or download it again.", str(error))
 
 
 def _is_torchscript(path: Path) -> bool:

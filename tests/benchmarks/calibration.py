@@ -48,7 +48,8 @@ def measure(rounds: int) -> dict[str, float]:
     data = batches(rounds + 1)
     graphs = describe.graphs_of(model, ["x"], data[0].inputs)  # type: ignore[arg-type]
     rows = describe.Rows(model, graphs)
-    wanted = {source for tensor in rows.tensors() for source in tensor.sources}
+    sources = {source for tensor in rows.tensors() for source in tensor.sources}
+    wanted = {tensor.name: tensor.layer for tensor in rows.tensors() if tensor.name in sources}
     mapping = QConfigMapping().set_global(
         QConfig(activation=HistogramObserver.with_args(dtype=torch.quint8), weight=default_per_channel_weight_observer)
     )
@@ -83,7 +84,7 @@ def measure(rounds: int) -> dict[str, float]:
     }
 
 
-def growth(graphs: describe.Graphs, wanted: set[str]) -> float:
+def growth(graphs: describe.Graphs, wanted: dict[str, str]) -> float:
     """Return by how many MB eight times as many samples let the process grow beyond the first ones."""
     process = psutil.Process()
     few, many = batches(2), 16

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.ao.quantization import (
+    FixedQParamsFakeQuantize,
     FixedQParamsObserver,
     MinMaxObserver,
     PerChannelMinMaxObserver,
@@ -568,18 +569,33 @@ def fused(module: fx.GraphModule, leaves: Collection[str]) -> fx.GraphModule:
     return prepared
 
 
-def preset_activations(prepared: fx.GraphModule, tensors: dict[str, dict[str, Any]]) -> None:
+def preset_activations(
+    prepared: fx.GraphModule, tensors: dict[str, dict[str, Any]], kind: type[Preset] = Preset
+) -> None:
     """Give every observer of a prepared graph the scale and zero point decided for the tensor it sees.
+
+    Args:
+        prepared: The prepared graph.
+        tensors: What was decided, by name of the tensor.
+        kind: What is to see the input of an operation with a prescribed output range (sigmoid, softmax, tanh):
+            PyTorch puts an observer there that prescribes the range of the output for the input too.
 
     Raises:
         KeyError: Nothing was decided for a tensor.
         ValueError: One shared observer sees tensors with different decisions.
     """
     modules = dict(prepared.named_modules(remove_duplicate=False))
-    for node in prepared.graph.nodes:
-        observer = modules.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(observer, Preset) or isinstance(observer, FixedQParamsObserver):
-            continue
+    observed = [n for n in prepared.graph.nodes if n.op == "call_module" and _is_observer(modules[str(n.target)])]
+    prescribing = {
+        id(modules[str(n.target)]) for n in observed if isinstance(called(n.args[0], prepared), FIXED_MODULES)
+    }
+    for node in observed:
+        observer = modules[str(node.target)]
+        if not isinstance(observer, Preset):
+            if id(observer) in prescribing:
+                continue
+            observer = kind()
+            prepared.set_submodule(str(node.target), observer)
         decided = tensors[node.args[0].name]
         scale = torch.tensor([decided["scale"]], dtype=torch.float32)
         zero_point = torch.tensor([decided["zero_point"]], dtype=torch.int64)
@@ -588,6 +604,10 @@ def preset_activations(prepared: fx.GraphModule, tensors: dict[str, dict[str, An
         observer.scale, observer.zero_point = scale, zero_point
         observer.quant_min, observer.quant_max = decided["quant_min"], decided["quant_max"]
         observer.set = True
+
+
+def _is_observer(module: nn.Module) -> bool:
+    return isinstance(module, (Preset, FixedQParamsObserver, FixedQParamsFakeQuantize))
 
 
 def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
@@ -677,6 +697,7 @@ EXPECTED_WARNINGS = (
     "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation functions",
     "To copy construct from a tensor, it is recommended to use sourceTensor",
     "`torch.jit.",
+    "is not implemented for QNNPACK. Falling back",
 )
 
 
@@ -717,6 +738,8 @@ def qparams_of(node: Any, module: fx.GraphModule) -> tuple[float, int] | None:
         pair: tuple[Any, ...] = node.args[1:3]
     elif node.op == "call_function" and "quantized" in str(getattr(node.target, "__module__", node.target)):
         pair = node.args[-2:]
+        if "output_scale" in node.kwargs:
+            pair = node.kwargs["output_scale"], node.kwargs["output_zero_point"]
     elif type(target) in _PRESCRIBED:
         return _PRESCRIBED[type(target)] if qparams_of(node.args[0], module) is not None else None
     elif name_of(node) in MOVES or isinstance(target, _SAME_SCALE_MODULES):

@@ -122,7 +122,7 @@ def _prepare(module: fx.GraphModule, decisions: plain.Decisions) -> fx.GraphModu
         elif node.op == "call_function":
             mapping.set_module_name_object_type_order("", node.target, index, qconfigs[node.name])
     prepared: fx.GraphModule = prepare_qat_fx(folded, mapping, (), plain.prepare_custom(decisions["leaves"]))
-    plain.preset_activations(prepared, decisions["tensors"])
+    plain.preset_activations(prepared, decisions["tensors"], PresetFakeQuantize)
     prepared.apply(freeze_bn_stats)
     for inner in prepared.modules():
         if isinstance(inner, nn.modules.batchnorm._BatchNorm):
