@@ -31,8 +31,8 @@ WEIGHTED = CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS | RECURRENT | EMBEDDINGS | {"L
 #: Operations with an int8 kernel of their own and an output range of their own.
 ARITHMETIC = frozenset(
     {"add", "mul", "matmul", "cat", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "layer_norm", "InstanceNorm1d"}
-    | {"InstanceNorm2d", "InstanceNorm3d", "instance_norm", "group_norm", "ELU", "elu", "LeakyReLU", "leaky_relu"}
-    | {"Hardswish", "hardswish", "PReLU"}
+    | {"InstanceNorm2d", "InstanceNorm3d", "instance_norm", "ELU", "elu", "LeakyReLU", "leaky_relu"}
+    | {"Hardswish", "hardswish"}
 )
 #: Operations whose output scale and zero point are prescribed by PyTorch.
 FIXED_QPARAMS = frozenset({"Sigmoid", "sigmoid", "Hardsigmoid", "hardsigmoid", "Tanh", "tanh", "Softmax", "softmax"})
@@ -110,14 +110,34 @@ def _why_not_static(layer: Layer, backend: str) -> str:
         return "PyTorch quantizes recurrent layers dynamically; there is no static int8 kernel for them."
     if layer.type in EMBEDDINGS:
         return "An embedding has no input activation: its weights are quantized, which is its dynamic mode."
-    if layer.type == "ConvTranspose3d" and backend == "qnnpack":
-        return "QNNPACK computes ConvTranspose3d wrongly; choose another backend."
-    if layer.type in {"MaxPool3d", "max_pool3d"} and backend == "qnnpack":
-        return "QNNPACK has no int8 MaxPool3d; choose another backend."
-    if layer.type == "clamp" and backend == "qnnpack":
-        return "QNNPACK's int8 clamp needs both bounds; choose another backend."
+    kernel = _why_no_kernel(layer, backend)
+    if kernel:
+        return kernel
     if layer.type not in STATIC_TYPES:
         return f"PyTorch has no int8 kernel for {layer.type}; it computes in float between int8 layers."
+    return ""
+
+
+def _why_no_kernel(layer: Layer, backend: str) -> str:
+    """Return what an engine's own kernels lack or compute wrongly, as measured with torch 2.9 to 2.14."""
+    if backend == "qnnpack":
+        if layer.type in {"Conv1d", "ConvTranspose1d", "Conv3d", "MaxPool3d", "max_pool3d"}:
+            return f"QNNPACK has no int8 kernel for {layer.type}; choose another backend."
+        if layer.type == "ConvTranspose3d":
+            return "QNNPACK computes ConvTranspose3d wrongly; choose another backend."
+        if layer.type == "clamp":
+            return "QNNPACK's int8 clamp needs both bounds; choose another backend."
+    if layer.type not in TRANSPOSED_CONVOLUTIONS or layer.weight_shape is None:
+        return ""
+    inputs, outputs = layer.weight_shape[0] // layer.convolution_groups, layer.weight_shape[1]
+    if backend in {"x86", "onednn"} and inputs != outputs and min(inputs, outputs) > 1:
+        return (
+            f"oneDNN computes transposed convolutions with {inputs} input and {outputs} output channels per group "
+            "wrongly, they must be as many; choose another backend."
+        )
+    direct = layer.type == "ConvTranspose2d" and layer.convolution_groups == 1 and layer.weight_shape[2] == 2
+    if backend == "fbgemm" and direct and layer.weight_shape[3] <= 6 and inputs % 8 == 0 and outputs % 8 == 0:
+        return "FBGEMM computes transposed convolutions with kernels of height 2 wrongly; choose another backend."
     return ""
 
 
