@@ -22,7 +22,7 @@ TYPES = sorted(legality.STATIC_TYPES | legality.DYNAMIC_TYPES | {"RNN", "GELU", 
 
 
 def layer(kind: str, **more: object) -> Layer:
-    return Layer("a.b", kind, "module", node="a_b", tensor="a_b", weight_shape=(8, 4), **more)  # type: ignore[arg-type]
+    return Layer("a.b", kind, "module", node="a_b", tensor="a_b", weight_shape=(8, 8, 3, 3), **more)  # type: ignore[arg-type]
 
 
 layers = st.builds(

@@ -1,14 +1,12 @@
 """Sessions that are opened and calibrated once for all tests of the engine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
-from sessions import QUIET, open_session
+from sessions import QUIET, Calibrated, open_session
 
 from qgui.engine.session import Session
-
-Calibrated = Callable[..., Session]
 
 
 @pytest.fixture(scope="session")

@@ -219,8 +219,8 @@ class CalledTwice(nn.Module):
 class Upsampling(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.down, self.up = nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 4, 2, 2)
-        self.fc = nn.Linear(4, CLASSES)
+        self.down, self.up = nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 8, 3, 2)
+        self.fc = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(F.relu(self.up(F.relu(self.down(x)))).mean((2, 3)))

@@ -18,6 +18,8 @@ from qgui.engine.session import Session
 
 NETWORKS = Path(__file__).with_name("networks.py")
 QUIET = Progress()
+#: Opens and calibrates a network of these tests once (the fixture `calibrated`).
+Calibrated = Callable[..., Session]
 #: `none` is what torch calls the absence of an engine.
 ENGINES = tuple(name for name in torch.backends.quantized.supported_engines if name != "none")
 
@@ -86,3 +88,16 @@ def count_conversions(module: torch.fx.GraphModule) -> tuple[int, int]:
 def function_names(module: torch.fx.GraphModule) -> list[str]:
     """Return the bare names of the functions and methods that a graph calls."""
     return [plain.name_of(node) for node in module.graph.nodes if plain.name_of(node)]
+
+
+def session_of(module: torch.nn.Module, *inputs: torch.Tensor, calibrate: bool = True) -> Session:
+    """Return a session with a module that exists already and inputs of which all samples calibrate."""
+    batch = (inputs[0] if len(inputs) == 1 else inputs, torch.zeros(len(inputs[0]), dtype=torch.long))
+    globals()["given_model"], globals()["given_data"] = (lambda: module), (lambda: [batch])
+    session = Session()
+    session.open_model(ModelReference(f"{__name__}:given_model"))
+    count = len(inputs[0])
+    session.open_data(DataReference(f"{__name__}:given_data", calibrate=count, overlap=True, batch_size=count))
+    if calibrate:
+        session.calibrate(QUIET)
+    return session

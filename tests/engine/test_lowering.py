@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Calibrated
 from sessions import (
     ENGINES,
     QUIET,
+    Calibrated,
     count_conversions,
     function_names,
     observing,
@@ -46,9 +46,7 @@ def expected_numbers(session: Session, tensor: str) -> tuple[float, int]:
 
 @pytest.mark.parametrize("backend", ENGINES)
 @pytest.mark.parametrize("network", IMAGE_NETWORKS)
-def test_scale_and_zero_point_in_the_model_are_those_shown(
-    network: str, backend: str, calibrated: Calibrated
-) -> None:
+def test_scale_and_zero_point_in_the_model_are_those_shown(network: str, backend: str, calibrated: Calibrated) -> None:
     session = calibrated(network)
     result = session.quantize(recipe_of(session, backend=backend), QUIET)
     assert session.model is not None
@@ -118,7 +116,7 @@ def test_shuffling_channels_happens_in_int8(calibrated: Calibrated) -> None:
     module = quantized_graph(session)
     names = function_names(module)
     assert {"chunk", "split", "cat", "view", "transpose", "reshape"} <= set(names)
-    order = [node for node in module.graph.nodes]
+    order = list(module.graph.nodes)
     (entry,) = (i for i, n in enumerate(order) if n.target is torch.quantize_per_tensor)
     (leaving,) = (i for i, n in enumerate(order) if n.target == "dequantize")
     moving = [i for i, n in enumerate(order) if plain.name_of(n) in plain.MOVES | {"cat"}]
