@@ -52,7 +52,7 @@ def describe() -> MachineDescription:
         default_backend=engines[0] if engines else "",
         reduce_range={name: needs_reduced_range(name) for name in engines},
         capability=torch.backends.cpu.get_cpu_capability(),
-        torch_version=torch.__version__,
+        torch_version=str(torch.__version__),
     )
 
 
