@@ -79,6 +79,7 @@ def _begin_work(window: MainWindow, paths: list[Path]) -> None:
     if report:
         Path(report).write_text(str(time.time()), encoding="utf-8")
     window.client.start()
+    window.build_panels_soon()
     window.offer_leftovers()
     if paths:
         window.open_recipe(paths[0])
@@ -88,7 +89,7 @@ def _log_to(window: MainWindow) -> LogBridge:
     """Send log records to the window and to a file."""
     bridge = LogBridge(window)
     bridge.setFormatter(logging.Formatter("%(message)s"))
-    bridge.source.line.connect(window.log_panel.add)
+    bridge.source.line.connect(window.workbench.log_panel.add)
     log.addHandler(bridge)
     log.setLevel(logging.INFO)
     folder = Path(platformdirs.user_log_dir("qgui", appauthor=False))

@@ -26,7 +26,7 @@ from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
 from qgui.ui.cards import Card
-from qgui.ui.compare_plots import RUNTIMES, LatencyPlot, LayerPlot, PairPlot, series_label
+from qgui.ui.compare_plots import ComparePlots, series_label
 from qgui.ui.comparison_rows import accuracy_text, delta_text
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel
 from qgui.ui.document import Document
@@ -45,13 +45,21 @@ class ComparePanel(QWidget):
         document: Whose comparison.
         theme: For the colours.
         settings: For threads, batch size and runs.
+        plots: The plots, made before.
         parent: Qt parent.
     """
 
     comparison_wanted = Signal()
     layer_wanted = Signal(str)
 
-    def __init__(self, document: Document, theme: Theme, settings: Settings, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        theme: Theme,
+        settings: Settings,
+        plots: ComparePlots,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._document = document
         self._settings = settings
@@ -63,12 +71,16 @@ class ComparePanel(QWidget):
             "size": Card("sizeCard", self.tr("Size"), self.tr("Size of the state dict on disk.")),
             "sqnr": Card("sqnrCard", self.tr("Output SQNR"), self.tr("Signal to noise ratio of the model's output.")),
         }
-        self.latency = LatencyPlot(theme, self)
-        self.accuracy = PairPlot(theme, "accuracyPlot", self.tr("Accuracy"), self.tr("Share of right answers."), self)
-        self.size_plot = PairPlot(theme, "sizePlot", self.tr("Size"), self.tr("Size of the state dict on disk."), self)
+        self.latency, self.accuracy, self.size_plot = plots.latency, plots.accuracy, plots.size
+        for plot, what, tip in (
+            (plots.accuracy, self.tr("Accuracy"), self.tr("Share of right answers.")),
+            (plots.size, self.tr("Size"), self.tr("Size of the state dict on disk.")),
+        ):
+            plot.setAccessibleName(what)
+            plot.setToolTip(tip)
         self.quantities = QuantityModel(self)
         self.layers = LayerResultModel(theme, self)
-        self.layer_plot = LayerPlot(theme, self)
+        self.layer_plot = plots.layers
         self.stale = Banner("compareStale", "warning", self)
         self.empty = Banner("compareEmpty", "hint", self)
         self.notes = QLabel(self)
@@ -140,12 +152,13 @@ class ComparePanel(QWidget):
         self.latency.setMinimumHeight(11 * line)
         for plot in (self.accuracy, self.size_plot):
             plot.setMinimumHeight(6 * line)
-        for row, column, title, plot, span in (
-            (1, 0, self.tr("Latency of every run"), self.latency, 4),
-            (2, 0, self.tr("Accuracy"), self.accuracy, 2),
-            (2, 2, self.tr("Size on disk"), self.size_plot, 2),
-        ):
-            grid.addWidget(self._framed(title, plot), row, column, 1, span)
+        self.accuracy_frame = self._framed(self.tr("Accuracy"), self.accuracy)
+        grid.addWidget(self._framed(self.tr("Latency of every run"), self.latency), 1, 0, 1, 4)
+        bars = QHBoxLayout()
+        bars.setSpacing(8)
+        bars.addWidget(self.accuracy_frame, 1)
+        bars.addWidget(self._framed(self.tr("Size on disk"), self.size_plot), 1)
+        grid.addLayout(bars, 2, 0, 1, 4)
         grid.setRowStretch(1, 2)
         grid.setRowStretch(2, 1)
         grid.addWidget(self.notes, 3, 0, 1, 4)
@@ -266,26 +279,27 @@ class ComparePanel(QWidget):
             lost = comparison.accuracy_delta is not None and comparison.accuracy_delta.high < 0
             text = self.tr("float {value}").format(value=accuracy_text(before))
             self.cards["accuracy"].show_number(
-                accuracy_text(after), f"{text}\n{delta_text(comparison)}", "bad" if lost else ""
+                accuracy_text(after),
+                "\n".join([text, *delta_text(comparison).removesuffix(")").split(" (")]),
+                "bad" if lost else "",
             )
         else:
             self.cards["accuracy"].show_number(formatting.NOTHING, self.tr("The data has no labels."))
         best, eager = comparison.best_latency("quantized"), comparison.latency("float", "eager")
-        ratios = ", ".join(
-            f"{formatting.number(ratio, 3)} × {RUNTIMES[name]}"
-            for name, ratio in comparison.speedup_same_runtime.items()
-        )
-        before_ms = formatting.milliseconds(eager.median_ms if eager else None)
+        before_ms = formatting.number(eager.median_ms if eager else None, 3)
+        same = comparison.speedup_same_runtime.get(best.runtime)
         lines = [
             f"{before_ms} → {formatting.milliseconds(best.median_ms)}",
             self.tr("float eager → {name}").format(name=series_label(best)),
-            self.tr("same runtime: {ratios}").format(ratios=ratios) if ratios else "",
+            self.tr("same runtime: {ratio} ×").format(ratio=formatting.number(same, 3)) if same else "",
         ]
         verdict = "good" if comparison.speedup > 1.05 else "bad" if comparison.speedup < 0.95 else ""
         self.cards["speed"].show_number(f"{formatting.number(comparison.speedup, 3)} ×", "\n".join(lines), verdict)
         ratio = comparison.float_bytes / max(comparison.quantized_bytes, 1)
         sizes = f"{formatting.size(comparison.float_bytes)} → {formatting.size(comparison.quantized_bytes)}"
-        self.cards["size"].show_number(self.tr("{ratio} × smaller").format(ratio=formatting.number(ratio, 3)), sizes)
+        self.cards["size"].show_number(
+            f"{formatting.number(ratio, 3)} ×", self.tr("smaller: {sizes}").format(sizes=sizes)
+        )
         agreement = (
             self.tr("same best class for {share}").format(share=formatting.percent(comparison.agreement, 2))
             if comparison.agreement is not None
@@ -319,8 +333,7 @@ class ComparePanel(QWidget):
             megabytes, (formatting.size(comparison.float_bytes), formatting.size(comparison.quantized_bytes))
         )
         self.size_plot.label("bottom", self.tr("size in MB"))
-        for plot in (self.accuracy, self.size_plot):
-            plot.parentWidget().setVisible(plot is self.size_plot or before is not None)
+        self.accuracy_frame.setVisible(before is not None)
 
     def _show_layer_plot(self) -> None:
         self.layer_plot.show_layers(self._document.comparison, self.quantity.currentIndex() == 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyqtgraph as pg
@@ -16,13 +16,40 @@ from qgui.ui.plots import Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
 
 _BOX = 0.28
-RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
+_RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
 
 
 def series_label(latency: Latency) -> str:
     """Return how a measured variant is called."""
     subject = "float" if latency.subject == "float" else "int8"
-    return f"{subject} {RUNTIMES[latency.runtime]}"
+    return f"{subject} {_RUNTIMES[latency.runtime]}"
+
+
+class ComparePlots:
+    """The plots of the compare panel, made one at a time.
+
+    Args:
+        theme: Whose colours.
+    """
+
+    latency: LatencyPlot
+    accuracy: PairPlot
+    size: PairPlot
+    layers: LayerPlot
+
+    def __init__(self, theme: Theme) -> None:
+        self._theme = theme
+
+    def build(self, parent: QWidget) -> Iterator[None]:
+        """Make the plots, and pause after each."""
+        self.latency = LatencyPlot(self._theme, parent)
+        yield
+        self.accuracy = PairPlot(self._theme, "accuracyPlot", parent)
+        yield
+        self.size = PairPlot(self._theme, "sizePlot", parent)
+        yield
+        self.layers = LayerPlot(self._theme, parent)
+        yield
 
 
 class LatencyPlot(Plot):
@@ -87,15 +114,11 @@ class PairPlot(Plot):
     Args:
         theme: Whose colours.
         name: Object name.
-        accessible_name: What is compared.
-        tool_tip: One sentence on what is seen.
         parent: Qt parent.
     """
 
-    def __init__(
-        self, theme: Theme, name: str, accessible_name: str, tool_tip: str, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(theme, name, accessible_name, tool_tip, parent=parent)
+    def __init__(self, theme: Theme, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(theme, name, "", "", parent=parent)
         self._values: tuple[float, float] | None = None
         self._texts = ("", "")
         self._limit = 0.0

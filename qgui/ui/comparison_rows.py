@@ -51,10 +51,10 @@ def delta_text(comparison: Comparison) -> str:
         return ""
     if comparison.float_accuracy is not None and comparison.float_accuracy.metric is not None:
         low, high = formatting.number(delta.low), formatting.number(delta.high)
-        return translate("{value} (95 %: {low} to {high})").format(
+        return translate("{value} (95 % interval {low} to {high})").format(
             value=formatting.number(delta.value), low=low, high=high
         )
-    return translate("{value} points (95 %: {low} to {high})").format(
+    return translate("{value} points (95 % interval {low} to {high})").format(
         value=formatting.points(delta.value), low=formatting.points(delta.low), high=formatting.points(delta.high)
     )
 

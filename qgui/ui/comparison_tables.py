@@ -65,12 +65,11 @@ class ResultColumn(enum.IntEnum):
     """The columns of the layer results in their order."""
 
     LAYER = 0
-    TYPE = 1
-    MODE = 2
-    SQNR = 3
-    FLOAT_MS = 4
-    INT8_MS = 5
-    SPEEDUP = 6
+    MODE = 1
+    SQNR = 2
+    FLOAT_MS = 3
+    INT8_MS = 4
+    SPEEDUP = 5
 
 
 class LayerResultModel(QAbstractTableModel):
@@ -110,7 +109,6 @@ class LayerResultModel(QAbstractTableModel):
             return None
         titles = (
             (self.tr("Layer"), self.tr("Path of the layer.")),
-            (self.tr("Type"), self.tr("Class or operator that computes it in the quantized model.")),
             (self.tr("Mode"), self.tr("The mode it has in the quantized model.")),
             (self.tr("SQNR dB"), self.tr("Signal to quantization noise ratio against the float model.")),
             (self.tr("float ms"), self.tr("Median time in the float model in milliseconds.")),
@@ -130,10 +128,10 @@ class LayerResultModel(QAbstractTableModel):
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 return self._text(layer, column)
-            case Qt.ItemDataRole.ToolTipRole if column is ResultColumn.TYPE:
-                return layer.quantized_type or layer.type
             case Qt.ItemDataRole.ToolTipRole if column is ResultColumn.LAYER:
-                return layer.name
+                return self.tr("{name}: {type}, computed by {quantized}").format(
+                    name=layer.name, type=layer.type, quantized=layer.quantized_type or layer.type
+                )
             case Qt.ItemDataRole.TextAlignmentRole if column >= ResultColumn.SQNR:
                 return RIGHT
             case Qt.ItemDataRole.ForegroundRole if self._poor(layer, column):
@@ -150,8 +148,6 @@ class LayerResultModel(QAbstractTableModel):
         match column:
             case ResultColumn.LAYER:
                 return layer.name
-            case ResultColumn.TYPE:
-                return layer.type
             case ResultColumn.MODE:
                 return layer.mode.value
             case ResultColumn.SQNR:
@@ -192,8 +188,6 @@ def _sort_key(layer: LayerResult, column: ResultColumn) -> float | str | None:
     match column:
         case ResultColumn.LAYER:
             return layer.name
-        case ResultColumn.TYPE:
-            return layer.type
         case ResultColumn.MODE:
             return layer.mode.value
         case ResultColumn.SQNR:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from PySide6.QtCore import QObject, Signal
@@ -17,7 +18,6 @@ from PySide6.QtGui import QUndoStack
 from qgui.core import advice, recipe_file
 from qgui.core.layers import Layer, ModelDescription, Tensor
 from qgui.core.legality import corrected_recipe, needs_reduced_range
-from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
 from qgui.core.results import (
     Comparison,
@@ -27,9 +27,12 @@ from qgui.core.results import (
     MachineDescription,
     QuantizeResult,
 )
-from qgui.core.statistics import CalibrationRecord
 from qgui.ui import decisions
 from qgui.ui.commands import ChangeRecipe
+
+if TYPE_CHECKING:
+    from qgui.core.plan import ActivationRanges
+    from qgui.core.statistics import CalibrationRecord
 
 SUFFIX = ".qgui"
 
@@ -207,6 +210,9 @@ class Document(QObject):
         Raises:
             QguiError: They belong to another model.
         """
+        # numpy is not imported before the first paint.
+        from qgui.core.plan import ActivationRanges
+
         if self.model is None:
             return
         self.ranges = ActivationRanges(self.model, record)

@@ -85,6 +85,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes:02d}:{left:02d}"
 
 
+def short_path(path: str) -> str:
+    """Return the last part of a dotted path; the last two where the last is only a number."""
+    parts = path.split(".")
+    return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
+
+
 def shortened(text: str, length: int = 60) -> str:
     """Return a text whose middle is left out where it is longer than so many characters."""
     if len(text) <= length:

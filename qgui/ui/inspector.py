@@ -53,6 +53,7 @@ class Inspector(QScrollArea):
         self.mode_note = self._note("inspectorModeNote")
         self.decision = QGroupBox(self.tr("Mode"), self)
         layout = QVBoxLayout(self.decision)
+        layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(self.mode)
         layout.addWidget(self.mode_note)
         self.weight = self._build_weight()
@@ -60,6 +61,7 @@ class Inspector(QScrollArea):
         body = QWidget(self)
         column = QVBoxLayout(body)
         column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(10)
         for widget in (self.facts, self.decision, self.weight, self.activation):
             column.addWidget(widget)
         column.addStretch(1)
@@ -117,7 +119,9 @@ class Inspector(QScrollArea):
             label = QLabel(text, box)
             label.setBuddy(field)
             form.addRow(label, field)
+        form.setContentsMargins(0, 0, 0, 0)
         layout = QVBoxLayout(box)
+        layout.setContentsMargins(0, 6, 0, 0)
         layout.addLayout(form)
         return layout, form
 

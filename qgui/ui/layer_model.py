@@ -256,7 +256,7 @@ class LayerModel(QAbstractItemModel):
 
     def _mode_text(self, row: Row) -> str:
         if row.layer is not None and not row.layer.head:
-            return self.tr("fused into {head}").format(head=row.layer.group.rpartition(".")[2])
+            return self.tr("fused into {head}").format(head=formatting.short_path(row.layer.group))
         mode = self.mode(row)
         return mode.value if mode is not None else self.tr("mixed")
 
@@ -270,7 +270,7 @@ class LayerModel(QAbstractItemModel):
             return ""
         owner = self._owner(layer)
         if owner is not None and owner != layer.name:
-            return self.tr("as {layer}").format(layer=owner.rpartition(".")[2])
+            return self.tr("as {layer}").format(layer=formatting.short_path(owner))
         return short_observer_label(rule.activation.observer.kind)
 
     def _owner(self, layer: Layer) -> str | None:

@@ -37,7 +37,7 @@ _EXPAND_ALL_UP_TO = 6_000
 _WEIGHT_SCHEMES: tuple[WeightScheme, ...] = ("per_channel_symmetric", "per_tensor_symmetric")
 _WEIGHT_DTYPES: tuple[WeightDtype, ...] = ("qint8", "float16")
 _WIDTHS = {
-    Column.NAME: "blocks.0.depthwise.0",
+    Column.NAME: "depthwise.0.conv",
     Column.TYPE: "BatchNorm2d",
     Column.MODE: "● dynamic",
     Column.OBSERVER: "MovingAvg.",
@@ -148,7 +148,7 @@ class LayerPanel(QWidget):
         row.addWidget(self.type_box)
         row.addWidget(self.mode_box)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 4)
+        layout.setContentsMargins(4, 4, 2, 4)
         layout.setSpacing(4)
         layout.addLayout(row)
         layout.addWidget(self.view, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
@@ -13,8 +14,6 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMessageBox,
     QStackedWidget,
-    QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,9 +25,7 @@ from qgui.core.recipe import DataReference, ModelReference
 from qgui.core.results import BackendTiming
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
-from qgui.ui.banner import Banner
 from qgui.ui.bars import WindowBar, fill_menu_bar
-from qgui.ui.compare_panel import ComparePanel
 from qgui.ui.dialogs.backends import BackendDialog
 from qgui.ui.dialogs.export import ExportDialog
 from qgui.ui.dialogs.failure import FailureDialog, TrustDialog
@@ -39,15 +36,13 @@ from qgui.ui.examples import Example
 from qgui.ui.inspector import Inspector
 from qgui.ui.jobs import Job
 from qgui.ui.layer_panel import LayerPanel
-from qgui.ui.log_panel import LogPanel
-from qgui.ui.ranges_panel import RangesPanel
 from qgui.ui.recovery import Autosave, Leftover, leftovers
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
 from qgui.ui.steps import next_step, reasons_against
 from qgui.ui.theme import Theme, ThemeName
-from qgui.ui.weights_panel import WeightsPanel
+from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
 from qgui.ui.workflow import Then, Workflow, failure_of
 
@@ -81,8 +76,8 @@ class MainWindow(QMainWindow):
         self.autosave = Autosave(self.document, state_folder, self)
         self._state_folder = state_folder
         self._painted = False
+        self._building: QTimer | None = None
         self._closing = False
-        self._introduction = ""
         self._after_saving: Then | None = None
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
@@ -101,33 +96,11 @@ class MainWindow(QMainWindow):
         self.start_page = StartPage(self.theme, self)
         self.layer_panel = LayerPanel(self.document, self.theme, self)
         self.inspector = Inspector(self.document, self)
-        self.ranges_panel = RangesPanel(self.document, self.theme, self.settings, self)
-        self.weights_panel = WeightsPanel(self.document, self.workflow, self.theme, self)
-        self.compare_panel = ComparePanel(self.document, self.theme, self.settings, self)
-        self.log_panel = LogPanel(self.theme, self)
-        self.tabs = QTabWidget(self)
-        self.tabs.setObjectName("centreTabs")
-        self.tabs.setAccessibleName(self.tr("Panels"))
-        self.tabs.setDocumentMode(True)
-        for panel, title, tip in (
-            (self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of the output of a layer.")),
-            (self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread.")),
-            (self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side.")),
-            (self.log_panel, self.tr("Log"), self.tr("What the engine said.")),
-        ):
-            self.tabs.setTabToolTip(self.tabs.addTab(panel, title), tip)
-        self.notice = Banner("notice", "hint", self)
-        self.notice.hide()
-        work = QWidget(self)
-        column = QVBoxLayout(work)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.notice)
-        column.addWidget(self.tabs, 1)
+        self.workbench = Workbench(self.document, self.workflow, self.theme, self.settings, self)
         self.pages = QStackedWidget(self)
         self.pages.setObjectName("pages")
         self.pages.addWidget(self.start_page)
-        self.pages.addWidget(work)
+        self.pages.addWidget(self.workbench)
         self.setCentralWidget(self.pages)
 
     def _build_docks(self) -> None:
@@ -199,22 +172,25 @@ class MainWindow(QMainWindow):
         document.model_changed.connect(self._refresh_page)
         document.model_changed.connect(self._introduce_model)
         document.file_changed.connect(self._refresh_title)
-        document.notice.connect(self.tell)
+        document.notice.connect(self.workbench.tell)
         document.undo_stack.indexChanged.connect(self._name_undo)
-        client.log_line.connect(self.log_panel.add)
+        client.log_line.connect(self.workbench.log_panel.add)
         client.progressed.connect(self._on_progress)
-        client.failed.connect(lambda _job, failure: self.log_panel.add("error", f"{failure.what}: {failure.why}"))
-        client.replaced.connect(lambda why: self.log_panel.add("warning", why))
+        client.failed.connect(
+            lambda _job, failure: self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
+        )
+        client.replaced.connect(lambda why: self.workbench.log_panel.add("warning", why))
         workflow.failed.connect(self.show_failure)
         workflow.trust_needed.connect(self.ask_for_trust)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
         workflow.step_finished.connect(self._on_step)
         self.layer_panel.selection_changed.connect(self._on_selection)
-        self.ranges_panel.calibration_wanted.connect(self.actions_by_id[ActionId.CALIBRATE].trigger)
-        self.ranges_panel.data_wanted.connect(self.actions_by_id[ActionId.OPEN_DATA].trigger)
-        self.compare_panel.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
-        self.compare_panel.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
+        work = self.workbench
+        work.calibration_wanted.connect(self.actions_by_id[ActionId.CALIBRATE].trigger)
+        work.data_wanted.connect(self.actions_by_id[ActionId.OPEN_DATA].trigger)
+        work.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
+        work.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
         self.bar.backend.backend_chosen.connect(document.change_backend)
         self.bar.backend.measuring_wanted.connect(self.actions_by_id[ActionId.MEASURE_BACKENDS].trigger)
         page = self.start_page
@@ -225,19 +201,44 @@ class MainWindow(QMainWindow):
         page.restore_wanted.connect(self.restore)
         page.discard_wanted.connect(self._discard)
 
+    # The panels, which are built after the first paint
+
+    def build_panels_soon(self) -> None:
+        """Build the panels while the window answers: import in a thread, then build piece by piece."""
+        if self.workbench.built or self._building is not None:
+            return
+        importing = threading.Thread(target=load_panels, name="panels", daemon=True)
+        pieces = self.workbench.build()
+        self._building = QTimer(self)
+        self._building.setInterval(10)
+
+        def go_on() -> None:
+            if importing.is_alive() or self._building is None:
+                return
+            if next(pieces, self) is self:
+                self._building.stop()
+
+        self._building.timeout.connect(go_on)
+        importing.start()
+        self._building.start()
+
+    def build_panels(self) -> None:
+        """Build the panels at once."""
+        for _ in self.workbench.build():
+            pass
+
     # What is shown
 
     def _on_selection(self, names: tuple[str, ...]) -> None:
         self.inspector.show_layers(names)
-        self.ranges_panel.show_layers(names)
-        self.weights_panel.show_layers(names)
+        self.workbench.show_layers(names)
 
     def _refresh_page(self) -> None:
         opened = self.document.model is not None
         self.pages.setCurrentIndex(1 if opened else 0)
         self.layer_dock.setVisible(opened)
         self.inspector_dock.setVisible(opened)
-        self.notice.hide()
+        self.workbench.notice.hide()
         if not opened:
             self.start_page.show_recent(self.settings.recent())
         self._refresh_title()
@@ -267,7 +268,7 @@ class MainWindow(QMainWindow):
         busy = self._busy_with()
         reasons = reasons_against(self.document, busy)
         self.actions_by_id.allow(reasons)
-        self.compare_panel.set_available(reasons.get(ActionId.COMPARE, ""))
+        self.workbench.set_why_not_compare(reasons.get(ActionId.COMPARE, ""))
         backend = self.document.recipe.backend
         self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
         following = None if busy else next_step(self.document)
@@ -298,24 +299,18 @@ class MainWindow(QMainWindow):
                 backend, why = advice.advised_backend(model, self.document.machine)
                 if backend != self.document.machine.default_backend:
                     sentences.append(why)
-        self._introduction = " ".join(sentences)
-        self.tell(self._introduction)
-
-    def tell(self, sentence: str) -> None:
-        """Show a sentence above the panels until it is dismissed."""
-        self.log_panel.add("info", sentence)
-        self.notice.tell(sentence, self.tr("OK"), self.tr("Hide this."), self.notice.hide)
+        self.workbench.introduce(" ".join(sentences))
 
     def _on_done(self, sentence: str) -> None:
-        self.log_panel.add("info", sentence)
+        self.workbench.log_panel.add("info", sentence)
 
     def _on_step(self, step: str) -> None:
         if step == "compare":
-            self.tabs.setCurrentWidget(self.compare_panel)
+            self.workbench.show_comparison()
         elif step == "calibrate":
-            self.tabs.setCurrentWidget(self.ranges_panel)
-        if step not in {"model", "data"} and self.notice.label.text() == self._introduction:
-            self.notice.hide()
+            self.workbench.show_ranges()
+        if step not in {"model", "data"}:
+            self.workbench.end_introduction()
         if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
             weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
             self.layer_panel.select(weighted[:1])
@@ -323,7 +318,7 @@ class MainWindow(QMainWindow):
     def show_log(self) -> None:
         """Show the log, also where no model is open."""
         self.pages.setCurrentIndex(1)
-        self.tabs.setCurrentWidget(self.log_panel)
+        self.workbench.show_log()
 
     def choose_theme(self, name: ThemeName) -> None:
         """Apply a theme and remember it."""
@@ -381,7 +376,7 @@ class MainWindow(QMainWindow):
 
     def show_failure(self, failure: Failed) -> None:
         """Show what failed."""
-        self.log_panel.add("error", f"{failure.what}: {failure.why}")
+        self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
         self._open_dialog(FailureDialog(failure, self.theme, self))
 
     def show_backends(self, timings: tuple[BackendTiming, ...]) -> None:
@@ -475,7 +470,7 @@ class MainWindow(QMainWindow):
 
     def compare(self) -> None:
         """Measure float against quantized and show the panel."""
-        self.tabs.setCurrentWidget(self.compare_panel)
+        self.workbench.show_comparison()
         self.workflow.compare()
 
     # Leaving
@@ -553,7 +548,7 @@ class MainWindow(QMainWindow):
         if stored is None or not self.restoreGeometry(stored[0]) or not self.restoreState(stored[1]):
             self.resize(max(1280, 200 * width), 800)
             self.resizeDocks(
-                [self.layer_dock, self.inspector_dock], [73 * width, 41 * width], Qt.Orientation.Horizontal
+                [self.layer_dock, self.inspector_dock], [76 * width, 41 * width], Qt.Orientation.Horizontal
             )
 
     def event(self, event: QEvent) -> bool:

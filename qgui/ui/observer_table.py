@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QFont, QPainter, QPixmap
 from qgui.core.plan import Choice
 from qgui.core.recipe import ObserverKind
 from qgui.ui import formatting
-from qgui.ui.choices import observer_label, observer_sentence
+from qgui.ui.choices import observer_label, observer_sentence, short_observer_label
 from qgui.ui.layer_model import Index
 from qgui.ui.plots import pen
 from qgui.ui.theme import OBSERVER_DASHES, Theme
@@ -138,13 +138,13 @@ class ObserverModel(QAbstractTableModel):
         qparams = choice.qparams
         match column:
             case ObserverColumn.OBSERVER:
-                return observer_label(choice.observer.kind)
+                return short_observer_label(choice.observer.kind)
             case ObserverColumn.LOW:
                 return formatting.number(float(qparams.low[0]))
             case ObserverColumn.HIGH:
                 return formatting.number(float(qparams.high[0]))
             case ObserverColumn.SCALE:
-                return formatting.number(float(qparams.scale[0]), 5)
+                return formatting.number(float(qparams.scale[0]))
             case ObserverColumn.ZERO_POINT:
                 return str(int(qparams.zero_point[0]))
             case ObserverColumn.SQNR:

@@ -60,7 +60,7 @@ class Plot(pg.PlotWidget):
         parent: QWidget | None = None,
         axis_items: dict[str, pg.AxisItem] | None = None,
     ) -> None:
-        super().__init__(parent=parent, axisItems=axis_items)
+        super().__init__(parent=parent, axisItems=axis_items, enableMenu=False)
         self.theme = theme
         self._zoom = zoom
         self.setObjectName(name)
@@ -68,7 +68,6 @@ class Plot(pg.PlotWidget):
         self.setToolTip(tool_tip)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFrameShape(pg.QtWidgets.QFrame.Shape.NoFrame)
-        self.setMenuEnabled(False)
         self.hideButtons()
         self.setMouseEnabled(x=zoom, y=False)
         small = QFont(self.font())

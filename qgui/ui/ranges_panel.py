@@ -200,7 +200,10 @@ class RangesPanel(QWidget):
         if self._layer is None or self._tensor() is None:
             return []
         rule = self._document.recipe.rule(self._layer.name)
-        return [*filter(None, [mode_note(rule.mode)]), *range_notes(self._document, self._layer)]
+        notes = [*filter(None, [mode_note(rule.mode)]), *range_notes(self._document, self._layer)]
+        if self._document.ranges is not None and self._adjustable():
+            notes.append(self.tr("Drag the shaded range or one of its edges to fix it by hand; Ctrl+Z takes it back."))
+        return notes
 
     def _show_statistics(self, calculated: ActivationRanges, tensor: Tensor) -> None:
         owner = calculated.owner(tensor.name)

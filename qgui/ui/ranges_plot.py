@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 from qgui.core.plan import Choice
 from qgui.core.qparams import QParams
 from qgui.core.recipe import ObserverKind
-from qgui.ui.choices import observer_label
+from qgui.ui.choices import short_observer_label
 from qgui.ui.plots import Float64, LogAxis, Plot, pen, step_curve, translucent
 from qgui.ui.theme import OBSERVER_DASHES, Theme
 
@@ -246,7 +246,7 @@ class RangesPlot(Plot):
             }
             lines = [
                 pg.InfiniteLine(low, pen=stroke),
-                pg.InfiniteLine(high, pen=stroke, label=observer_label(kind), labelOpts=label),
+                pg.InfiniteLine(high, pen=stroke, label=short_observer_label(kind), labelOpts=label),
             ]
             for line in lines:
                 line.setZValue(10)

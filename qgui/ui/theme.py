@@ -83,12 +83,12 @@ LIGHT = Colours(
 )
 DARK = Colours(
     dark=True,
-    window="#22262c",
-    base="#191c21",
-    alternate="#1f2329",
+    window="#1c1f24",
+    base="#272b32",
+    alternate="#2b3038",
     text="#e6e9ee",
     faint="#a3acb9",
-    line="#3a414b",
+    line="#444c57",
     accent="#4c9bff",
     on_accent="#0c1117",
     accent_soft="#20344d",

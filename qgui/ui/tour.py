@@ -66,6 +66,7 @@ class Tour:
         window.show()
         self._settle()
         window.client.start()
+        window.build_panels()
         self._settle()
         self._picture("start")
         self._dialog("open-model", ActionId.OPEN_MODEL, "openModelDialog")
@@ -83,13 +84,13 @@ class Tour:
         self._step("compare", window.compare)
         self._picture("compare")
         for place, name in ((1, "compare-layers"), (2, "compare-numbers")):
-            window.compare_panel.tabs.setCurrentIndex(place)
+            window.workbench.compare_panel.tabs.setCurrentIndex(place)
             self._picture(name)
-        window.compare_panel.tabs.setCurrentIndex(0)
+        window.workbench.compare_panel.tabs.setCurrentIndex(0)
         self._export()
-        window.tabs.setCurrentWidget(window.log_panel)
+        window.workbench.show_log()
         self._picture("log")
-        window.tabs.setCurrentWidget(window.ranges_panel)
+        window.workbench.show_ranges()
 
     def _export(self) -> None:
         window = self._window
@@ -131,8 +132,8 @@ class Tour:
 
     def _show_weights(self) -> None:
         window = self._window
-        window.tabs.setCurrentWidget(window.weights_panel)
-        panel = window.weights_panel
+        window.workbench.tabs.setCurrentWidget(window.workbench.weights_panel)
+        panel = window.workbench.weights_panel
         self._wait_until(lambda: panel.table.isVisible() or not window.client.current, "the weights")
         self._settle(400)
         self._wait_until(lambda: window.client.current is None, "the weights")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
-from qgui.core import messages, recipe_file, statistics
+from qgui.core import messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import BackendTiming, MachineDescription
@@ -171,6 +171,9 @@ class Workflow(QObject):
         """Run the calibration samples once."""
 
         def calibrated(event: messages.Calibrated) -> None:
+            # numpy is not imported before the first paint.
+            from qgui.core import statistics
+
             try:
                 self._document.set_statistics(statistics.load(Path(event.path)))
             except QguiError as error:

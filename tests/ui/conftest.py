@@ -148,6 +148,7 @@ def window(
     with qtbot.waitSignals([window.first_painted, client.ready]):
         window.show()
         client.start()
+    window.build_panels()
     yield window
     window.close_without_asking()
     window.deleteLater()

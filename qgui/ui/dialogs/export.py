@@ -90,7 +90,7 @@ class ExportDialog(QDialog):
             self.tr("File"),
             self.tr("Size"),
             self.tr("Checked in a fresh process"),
-            self.tr("Greatest difference"),
+            self.tr("Max difference"),
         ]
         table = QTableWidget(0, len(titles), self)
         table.setObjectName("exportTable")

@@ -57,6 +57,7 @@ class OpenModelDialog(SourceDialog):
         self.example.setAccessibleName(self.tr("Example"))
         self.example.setToolTip(self.tr("Choose an example."))
         self.example.setWordWrap(True)
+        self.example.setSpacing(4)
         for example in examples():
             item = QListWidgetItem(f"{example.title}\n{example.sentence}")
             item.setData(_EXAMPLE_ROLE, example)

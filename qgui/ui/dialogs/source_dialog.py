@@ -37,6 +37,7 @@ class SourceDialog(QDialog):
         self.kinds.setObjectName(f"{name}Kinds")
         self.kinds.setAccessibleName(self.tr("Kind of source"))
         self.kinds.setToolTip(self.tr("Where it comes from."))
+        self.kinds.setSpacing(3)
         self.pages = QStackedWidget(self)
         self.problem = QLabel(self)
         self.problem.setObjectName(f"{name}Problem")

@@ -1,0 +1,164 @@
+"""The middle of the window: a notice and the tabs, whose panels are built a little at a time after the first paint.
+
+Plotting takes longer to import than all the rest of the window, so that happens in a thread while the person already
+looks at the start page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from qgui.ui.banner import Banner
+from qgui.ui.document import Document
+from qgui.ui.log_panel import LogPanel
+from qgui.ui.settings import Settings
+from qgui.ui.theme import Theme
+from qgui.ui.workflow import Workflow
+
+if TYPE_CHECKING:
+    from qgui.ui.compare_panel import ComparePanel
+    from qgui.ui.ranges_panel import RangesPanel
+    from qgui.ui.weights_panel import WeightsPanel
+
+
+def load_panels() -> None:
+    """Import what the panels need; may run in any thread."""
+    from qgui.core import plan, statistics  # noqa: F401
+    from qgui.ui import compare_panel, ranges_panel, weights_panel  # noqa: F401
+
+
+class Workbench(QWidget):
+    """The tabs around one document.
+
+    Signals:
+        calibration_wanted: The person wants to calibrate from here.
+        data_wanted: The person wants to open data from here.
+        comparison_wanted: The person wants to measure from here.
+        layer_wanted: The path of a layer that the person wants to see.
+
+    Args:
+        document: What is shown.
+        workflow: Asks the worker.
+        theme: For the colours.
+        settings: What is remembered.
+        parent: Qt parent.
+    """
+
+    calibration_wanted = Signal()
+    data_wanted = Signal()
+    comparison_wanted = Signal()
+    layer_wanted = Signal(str)
+
+    ranges_panel: RangesPanel
+    weights_panel: WeightsPanel
+    compare_panel: ComparePanel
+
+    def __init__(
+        self, document: Document, workflow: Workflow, theme: Theme, settings: Settings, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._document = document
+        self._workflow = workflow
+        self._theme = theme
+        self._settings = settings
+        self._layers: tuple[str, ...] = ()
+        self._why_not_compare = ""
+        self._introduction = ""
+        self.built = False
+        self.setObjectName("workbench")
+        self.notice = Banner("notice", "hint", self)
+        self.notice.hide()
+        self.log_panel = LogPanel(theme, self)
+        self.tabs = QTabWidget(self)
+        self.tabs.setObjectName("centreTabs")
+        self.tabs.setAccessibleName(self.tr("Panels"))
+        self.tabs.setDocumentMode(True)
+        self._add(self.log_panel, self.tr("Log"), self.tr("What the engine said."))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.notice)
+        column.addWidget(self.tabs, 1)
+
+    # Building
+
+    def build(self) -> Iterator[None]:
+        """Build the panels, and pause after each piece of work."""
+        from qgui.ui.compare_panel import ComparePanel
+        from qgui.ui.compare_plots import ComparePlots
+        from qgui.ui.ranges_panel import RangesPanel
+        from qgui.ui.weights_panel import WeightsPanel
+
+        self.ranges_panel = RangesPanel(self._document, self._theme, self._settings, self)
+        self.ranges_panel.calibration_wanted.connect(self.calibration_wanted)
+        self.ranges_panel.data_wanted.connect(self.data_wanted)
+        self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
+        yield
+        self.weights_panel = WeightsPanel(self._document, self._workflow, self._theme, self)
+        self._insert(1, self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread."))
+        yield
+        plots = ComparePlots(self._theme)
+        for _ in plots.build(self):
+            yield
+        self.compare_panel = ComparePanel(self._document, self._theme, self._settings, plots, self)
+        self.compare_panel.comparison_wanted.connect(self.comparison_wanted)
+        self.compare_panel.layer_wanted.connect(self.layer_wanted)
+        self._insert(2, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
+        self.built = True
+        self.set_why_not_compare(self._why_not_compare)
+        self.show_layers(self._layers)
+        self.tabs.setCurrentIndex(0)
+
+    def _insert(self, place: int, panel: QWidget, title: str, tip: str) -> None:
+        self.tabs.setTabToolTip(self.tabs.insertTab(place, panel, title), tip)
+
+    def _add(self, panel: QWidget, title: str, tip: str) -> None:
+        self._insert(self.tabs.count(), panel, title, tip)
+
+    # Showing
+
+    def show_layers(self, names: tuple[str, ...]) -> None:
+        """Show the selected layers."""
+        self._layers = names
+        if self.built:
+            self.ranges_panel.show_layers(names)
+            self.weights_panel.show_layers(names)
+
+    def set_why_not_compare(self, reason: str) -> None:
+        """Say why comparing is not possible now; empty where it is."""
+        self._why_not_compare = reason
+        if self.built:
+            self.compare_panel.set_available(reason)
+
+    def show_ranges(self) -> None:
+        """Bring the ranges to the front."""
+        if self.built:
+            self.tabs.setCurrentWidget(self.ranges_panel)
+
+    def show_comparison(self) -> None:
+        """Bring the comparison to the front."""
+        if self.built:
+            self.tabs.setCurrentWidget(self.compare_panel)
+
+    def show_log(self) -> None:
+        """Bring the log to the front."""
+        self.tabs.setCurrentWidget(self.log_panel)
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence above the tabs until it is dismissed."""
+        self.log_panel.add("info", sentence)
+        self.notice.tell(sentence, self.tr("OK"), self.tr("Hide this."), self.notice.hide)
+
+    def introduce(self, sentence: str) -> None:
+        """Show a sentence about a fresh model; it leaves with the first step of the work."""
+        self._introduction = sentence
+        self.tell(sentence)
+
+    def end_introduction(self) -> None:
+        """Hide the sentence about the fresh model, where it is still there."""
+        if self.notice.label.text() == self._introduction:
+            self.notice.hide()

@@ -1,0 +1,184 @@
+"""How quickly the window appears, and whether it ever waits.
+
+    python tests/benchmarks/window.py [--json] [--model torchvision:resnet50] [--runs 5]
+
+`first_paint_s`: from the start of a fresh process to the first painted window, median of several runs.
+`max_gap_ms`: longest gap of the window's event loop while the worker opens, calibrates and quantizes the model.
+`torch_in_window`: whether torch was loaded into the window's process by then.
+`table_5000_ms`: from a model of 5,000 layers to the painted table.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests" / "ui"))
+
+
+def first_paint(runs: int, folder: Path) -> list[float]:
+    """Start the program as a person does and read when it had painted."""
+    seconds = []
+    for run in range(runs):
+        report = folder / f"painted-{run}"
+        environment = {**os.environ, "QGUI_FIRST_PAINT_FILE": str(report), "XDG_CONFIG_HOME": str(folder)}
+        environment |= {"XDG_STATE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        began = time.time()
+        process = subprocess.Popen([sys.executable, "-m", "qgui"], env=environment, cwd=ROOT, start_new_session=True)
+        while not (report.exists() and report.read_text()):
+            if process.poll() is not None or time.time() - began > 60:
+                raise SystemExit("the window did not open")
+            time.sleep(0.005)
+        seconds.append(float(report.read_text()) - began)
+        # With its worker, which would load torch beside the next start.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return seconds
+
+
+class Gaps:
+    """Measures how long the event loop is away."""
+
+    def __init__(self) -> None:
+        from PySide6.QtCore import Qt, QTimer
+
+        self.gaps: list[tuple[float, str]] = []
+        self.phase = ""
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(1)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append((1000 * (now - self._last), self.phase))
+        self._last = now
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+
+def longest_gap(model: str, data: str, folder: Path) -> tuple[dict[str, float], bool]:
+    """Let the worker do the job while the window's event loop is watched; return the longest gap of each phase."""
+    from PySide6.QtCore import QEventLoop, QTimer
+
+    from qgui.core.recipe import DataReference, ModelReference
+    from qgui.ui.app import create_application
+    from qgui.ui.main_window import MainWindow
+    from qgui.ui.settings import Settings
+    from qgui.ui.theme import Theme, ThemeName
+
+    create_application()
+    window = MainWindow(Settings(folder / "settings.ini"), Theme(ThemeName.LIGHT), state_folder=folder)
+    loop = QEventLoop()
+    failures: list[str] = []
+    window.workflow.failed.connect(lambda failure: (failures.append(f"{failure.what}: {failure.why}"), loop.quit()))
+
+    def wait_for(step: str) -> None:
+        def on_step(name: str) -> None:
+            if name == step:
+                QTimer.singleShot(300, loop.quit)
+
+        window.workflow.step_finished.connect(on_step)
+        loop.exec()
+        window.workflow.step_finished.disconnect(on_step)
+        if failures:
+            raise SystemExit(failures[0])
+
+    window.show()
+    window.client.ready.connect(lambda _: QTimer.singleShot(300, loop.quit))
+    window.client.start()
+    window.build_panels_soon()
+    loop.exec()
+    gaps = Gaps()
+    for step, begin in (
+        ("model", lambda: window.open_model(ModelReference(model))),
+        ("data", lambda: window.workflow.open_data(DataReference(data, calibrate=16, evaluate=8))),
+        ("calibrate", window.workflow.calibrate),
+        ("quantize", window.workflow.quantize),
+    ):
+        gaps.phase = step
+        begin()
+        wait_for(step)
+    gaps.stop()
+    loaded = "torch" in sys.modules
+    window.close_without_asking()
+    worst: dict[str, float] = {}
+    for gap, phase in gaps.gaps:
+        worst[phase] = max(worst.get(phase, 0.0), gap)
+    return worst, loaded
+
+
+def table_5000() -> float:
+    """Return the milliseconds from a model of 5,000 layers to its painted table, median of several."""
+    import ui_samples
+    from PySide6.QtWidgets import QApplication
+
+    from qgui.core.recipe import DataReference, ModelReference
+    from qgui.ui.app import create_application
+    from qgui.ui.document import Document
+    from qgui.ui.layer_panel import LayerPanel
+    from qgui.ui.theme import Theme, ThemeName
+
+    create_application()
+    model = ui_samples.large_model(5_000)
+    document = Document()
+    panel = LayerPanel(document, Theme(ThemeName.LIGHT))
+    panel.resize(800, 700)
+    panel.show()
+    QApplication.processEvents()
+    times = []
+    for _ in range(5):
+        document.close_model()
+        QApplication.processEvents()
+        document.open_model(model, ModelReference("example:large"), DataReference())
+        # The document is read by several panels; what is timed is the table: reset, expand, lay out, paint.
+        began = time.perf_counter()
+        panel.model.set_flat(not panel.model.flat)
+        panel.model.set_flat(not panel.model.flat)
+        panel.view.viewport().repaint()
+        times.append(1000 * (time.perf_counter() - began) / 2)
+    panel.close()
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--model", default="torchvision:resnet50")
+    parser.add_argument("--data", default="random:1x3x224x224")
+    parser.add_argument("--runs", type=int, default=5, help="starts of the program")
+    options = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        starts = first_paint(options.runs, folder)
+        gaps, loaded = longest_gap(options.model, options.data, folder)
+        table = table_5000()
+    result = {
+        "first_paint_s": round(statistics.median(starts), 3),
+        "first_paint_all_s": [round(start, 3) for start in starts],
+        "max_gap_ms": round(max(gaps.values()), 1),
+        "max_gap_by_phase_ms": {phase: round(gap, 1) for phase, gap in gaps.items()},
+        "torch_in_window": loaded,
+        "table_5000_ms": round(table, 1),
+    }
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for key, value in result.items():
+            print(f"{key:22} {value}")
+
+
+if __name__ == "__main__":
+    main()
