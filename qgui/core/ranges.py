@@ -279,7 +279,7 @@ def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QPar
         nonlocal best
         qparams = qparams_of_range(full_low * low_share, full_high * high_share, grid, distribution.channels > 1)
         cost = criterion_of(qparams)
-        better = cost < best
+        better = cost < best * (1 - 1e-9)
         best = np.where(better, cost, best)
         best_low[better] = low_share[better]
         best_high[better] = high_share[better]
@@ -348,7 +348,6 @@ def _divergence(distribution: Distribution, qparams: QParams) -> Float64:
     floor = 1e-4 / n
     p = distribution.mass / total
     q = np.maximum(restored / total, floor)
-    q = q / q.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * np.log(p / q), 0.0)
     result: Float64 = terms.sum(axis=1)

@@ -90,7 +90,18 @@ def layer_sqnr(
             kept.clear()
             reference_run.run(*inputs)
             quantized_run.run(*inputs)
-    return {layer: decibel(signal[layer], noise[layer]) for layer in signal}
+    ratios = {layer: decibel(signal[layer], noise[layer]) for layer in signal}
+    for layer, source in _folded_into(description, graphs, quantized).items():
+        if source in ratios:
+            ratios[layer] = ratios[source]
+    return ratios
+
+
+def _folded_into(description: ModelDescription, graphs: Graphs, quantized: QuantizedModel) -> dict[str, str]:
+    """Return for every folded ReLU6 the layer whose int8 range does its work."""
+    names = {layer.node: layer.name for layer in description.layers if layer.node}
+    nodes = {node.name: node for node in graphs.fused.graph.nodes}
+    return {names[name]: names[nodes[name].args[0].name] for name in quantized.decisions["folded"]}
 
 
 def _clamped(value: torch.Tensor, bounds: tuple[float | None, float | None] | None) -> torch.Tensor:
@@ -104,7 +115,7 @@ def layer_latency(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the median time in ms of every layer in the float and in the quantized graph, run in alternation.
 
-    A fused group's float time is the sum over its members.
+    A fused group's float time is the sum over its members, folded activation functions among them.
     """
     module = quantized.module
     if not isinstance(module, fx.GraphModule):
@@ -117,9 +128,11 @@ def layer_latency(
             plain_run.run(*inputs)
             quantized_run.run(*inputs)
     float_ms: defaultdict[str, float] = defaultdict(float)
+    folded = _folded_into(description, graphs, quantized)
     for layer in description.layers:
         if layer.node in plain_run.times:
-            float_ms[layer.group or layer.name] += float(np.median(plain_run.times[layer.node][1:]))
+            head = layer.group or layer.name
+            float_ms[folded.get(head, head)] += float(np.median(plain_run.times[layer.node][1:]))
     nodes = node_of_layer(description, graphs, module)
     times = quantized_run.times
     int8_ms = {layer: float(np.median(times[node][1:])) for layer, node in nodes.items() if node in times}
