@@ -158,7 +158,7 @@ def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Weights only" in str(error):
+        if ("weights_only" in str(error) or "Weights only" in str(error)) and _is_checkpoint(path):
             raise NeedsTrust(
                 what,
                 f"{path} holds Python code that would run while it is opened",
@@ -177,6 +177,12 @@ def _broken(path: Path, what: str, error: Exception) -> QguiError:
     line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     why = f"{path} is damaged or of another kind ({line.split('. ')[0]})"
     return QguiError(what, why, "Copy or download it again.", str(error))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file begins as what `torch.save` or `pickle` write; anything else holds nothing to trust."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80" or zipfile.is_zipfile(path)
 
 
 def _is_torchscript(path: Path) -> bool:
