@@ -24,6 +24,7 @@ from qgui.ui import decisions, formatting
 from qgui.ui.choice_box import ChoiceBox
 from qgui.ui.choices import Choice, mode_choices, mode_sentence, scheme_label
 from qgui.ui.document import Document
+from qgui.ui.later import Later
 from qgui.ui.layer_facts import LayerFacts
 from qgui.ui.observer_form import ObserverForm
 from qgui.ui.range_notes import mode_note, range_notes
@@ -43,6 +44,7 @@ class Inspector(QScrollArea):
         super().__init__(parent)
         self._document = document
         self._layers: list[Layer] = []
+        self._later = Later(self._refresh, self)
         self.setObjectName("inspector")
         self.setAccessibleName(self.tr("Inspector"))
         self.setWidgetResizable(True)
@@ -135,7 +137,7 @@ class Inspector(QScrollArea):
         self.reduce_range.clicked.connect(self._on_reduce_range)
         document = self._document
         for signal in (document.recipe_changed, document.statistics_changed, document.results_changed):
-            signal.connect(self._refresh)
+            signal.connect(self._later.ask)
         document.model_described.connect(self._on_described)
 
     # Showing
@@ -143,7 +145,7 @@ class Inspector(QScrollArea):
     def show_layers(self, names: Sequence[str]) -> None:
         """Show layers by their names."""
         self._layers = [layer for layer in map(self._document.layer, names) if layer is not None]
-        self._refresh()
+        self._later.ask()
 
     def _on_described(self) -> None:
         self.show_layers([layer.name for layer in self._layers])

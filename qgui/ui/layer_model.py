@@ -46,6 +46,13 @@ CHOICES_ROLE = Qt.ItemDataRole.UserRole + 2
 #: The mode of a row as `Mode`, None where there is none or several.
 MODE_ROLE = Qt.ItemDataRole.UserRole + 3
 
+# Views ask for these for every row; making them anew each time would be what takes longest.
+_COLUMNS = len(Column)
+_SELECTABLE = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+_EDITABLE = _SELECTABLE | Qt.ItemFlag.ItemIsEditable
+_SELECTABLE_END = _SELECTABLE | Qt.ItemFlag.ItemNeverHasChildren
+_EDITABLE_END = _EDITABLE | Qt.ItemFlag.ItemNeverHasChildren
+_EDITED = frozenset({Column.MODE, Column.OBSERVER, Column.WEIGHTS})
 _NUMBERS = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS, Column.PARAMETERS, Column.MACS})
 _MEASURED = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS})
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -71,9 +78,11 @@ class LayerModel(QAbstractItemModel):
         self._italic.setItalic(True)
         self._root, self._rows = build(document.model, self._flat)
         self._by_layer: dict[str, Row] = {}
+        self._shape: list[tuple[str, str]] = []
+        self._results: tuple[object, ...] = ()
         self._index_layers()
         document.model_changed.connect(self._rebuild)
-        document.model_described.connect(self._rebuild)
+        document.model_described.connect(self._on_described)
         document.recipe_changed.connect(self._on_recipe_changed)
         document.results_changed.connect(self._on_results_changed)
         theme.changed.connect(self._on_theme_changed)
@@ -111,9 +120,9 @@ class LayerModel(QAbstractItemModel):
     def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
         if parent.isValid() and parent.column() != 0:
             return QModelIndex()
-        above = self._rows[parent.internalId()] if parent.isValid() else self._root
-        if 0 <= row < len(above.rows) and 0 <= column < len(Column):
-            return self.createIndex(row, column, above.rows[row].number)
+        rows = (self._rows[parent.internalId()] if parent.isValid() else self._root).rows
+        if 0 <= row < len(rows) and 0 <= column < _COLUMNS:
+            return self.createIndex(row, column, rows[row].number)
         return QModelIndex()
 
     def parent(self, index: Index = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
@@ -130,20 +139,19 @@ class LayerModel(QAbstractItemModel):
         return len(self._rows[parent.internalId()].rows) if parent.column() == 0 else 0
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return len(Column)
+        return _COLUMNS
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         if not index.isValid():
             return Qt.ItemFlag.NoItemFlags
-        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         row = self._rows[index.internalId()]
-        if (
-            row.layer is not None
-            and row.layer.head
-            and index.column() in {Column.MODE, Column.OBSERVER, Column.WEIGHTS}
-        ):
-            flags |= Qt.ItemFlag.ItemIsEditable
-        return flags
+        decided = index.column() in _EDITED and row.layer is not None and row.layer.head
+        if row.rows:
+            return _EDITABLE if decided else _SELECTABLE
+        return _EDITABLE_END if decided else _SELECTABLE_END
+
+    def hasChildren(self, parent: Index = QModelIndex()) -> bool:  # noqa: B008
+        return bool(self._rows[parent.internalId()].rows) if parent.isValid() else bool(self._root.rows)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(Column):
@@ -364,12 +372,24 @@ class LayerModel(QAbstractItemModel):
 
     def _index_layers(self) -> None:
         self._by_layer = {row.layer.name: row for row in self._rows if row.layer is not None}
+        layers = self._document.model.layers if self._document.model is not None else ()
+        self._shape = [(layer.name, layer.group) for layer in layers]
 
     def _rebuild(self) -> None:
         self.beginResetModel()
         self._root, self._rows = build(self._document.model, self._flat)
         self._index_layers()
         self.endResetModel()
+
+    def _on_described(self) -> None:
+        """Take fuller descriptions of the same layers; only other layers make another tree."""
+        layers = self._document.model.layers if self._document.model is not None else ()
+        if [(layer.name, layer.group) for layer in layers] != self._shape:
+            self._rebuild()
+            return
+        for layer in layers:
+            self._by_layer[layer.name].layer = layer
+        self._emit_all(Column.NAME, Column.MACS)
 
     def _on_recipe_changed(self, change: RecipeChange) -> None:
         rows = [self._by_layer[name] for name in change.layers if name in self._by_layer]
@@ -383,10 +403,19 @@ class LayerModel(QAbstractItemModel):
         self._emit([row for row in above.values() if row.layer is None], Column.MODE, Column.MODE)
 
     def _on_results_changed(self) -> None:
-        self._emit([row for row in self._rows if row.layer is not None], Column.SQNR, Column.INT8_MS)
+        document = self._document
+        results = (id(document.result), id(document.comparison), document.comparison_stale)
+        if results != self._results:
+            self._results = results
+            self._emit_all(Column.SQNR, Column.INT8_MS)
 
     def _on_theme_changed(self) -> None:
-        self._emit(self._rows, Column.NAME, Column.MACS)
+        self._emit_all(Column.NAME, Column.MACS)
+
+    def _emit_all(self, first: Column, last: Column) -> None:
+        """Say that columns changed in all rows: a view redraws as a whole when told of the first level."""
+        if self._root.rows:
+            self._emit(self._root.rows, first, last)
 
     def _emit(self, rows: Iterable[Row], first: Column, last: Column) -> None:
         """Say that cells changed: one range for each parent row."""

@@ -26,13 +26,14 @@ from qgui.ui import decisions
 from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document
+from qgui.ui.later import Later
 from qgui.ui.layer_filter import LayerFilter
 from qgui.ui.layer_model import ROW_ROLE, Column, LayerModel
 from qgui.ui.layer_tree import Row
 from qgui.ui.theme import Theme
 
-#: Larger models show their first two levels only, so that opening stays quick.
-_EXPAND_ALL_UP_TO = 6_000
+#: Larger models show their first levels only, so that opening stays quick.
+_EXPAND_ALL_UP_TO = 1_500
 
 _WEIGHT_SCHEMES: tuple[WeightScheme, ...] = ("per_channel_symmetric", "per_tensor_symmetric")
 _WEIGHT_DTYPES: tuple[WeightDtype, ...] = ("qint8", "float16")
@@ -103,6 +104,7 @@ class LayerPanel(QWidget):
         self._document = document
         self._theme = theme
         self._restoring: tuple[str, ...] = ()
+        self._summary_later = Later(self._summarize, self)
         self.setObjectName("layerPanel")
         self.model = LayerModel(document, theme, self)
         self.filter = LayerFilter(self.model, self)
@@ -178,7 +180,7 @@ class LayerPanel(QWidget):
         self.view.header().sortIndicatorChanged.connect(self._on_sort)
         self.model.modelAboutToBeReset.connect(self._remember_selection)
         self.model.modelReset.connect(self._on_model_reset)
-        self._document.recipe_changed.connect(self._summarize)
+        self._document.recipe_changed.connect(self._summary_later.ask)
         self._document.results_changed.connect(self._sort_again)
 
     # Selection
@@ -224,7 +226,7 @@ class LayerPanel(QWidget):
 
     def _on_selection(self) -> None:
         self.selection_changed.emit(self.selected_layers())
-        self._summarize()
+        self._summary_later.ask()
 
     def _remember_selection(self) -> None:
         self._restoring = self.selected_layers()
@@ -345,7 +347,7 @@ class LayerPanel(QWidget):
         self.filter.set_criteria(self.text.text(), layer_type, Mode(mode) if mode else None)
         if self.filter.active:
             self.view.expandAll()
-        self._summarize()
+        self._summary_later.ask()
 
     def _on_sort(self, section: int, _order: Qt.SortOrder) -> None:
         """A sorted table is one list: the worst layer of the model stands first, not the worst of each module."""
@@ -358,13 +360,14 @@ class LayerPanel(QWidget):
 
     def _on_model_reset(self) -> None:
         self._fill_types()
-        if len(self.model.rows()) <= _EXPAND_ALL_UP_TO:
-            self.view.expandAll()
-        else:
-            self.view.expandToDepth(1)
+        if not self.model.flat:
+            if len(self.model.rows()) <= _EXPAND_ALL_UP_TO:
+                self.view.expandAll()
+            else:
+                self.view.expandToDepth(0)
         restored = [name for name in self._restoring if self._document.layer(name) is not None]
         self.select(restored)
-        self._summarize()
+        self._summary_later.ask()
         if not restored:
             self._on_selection()
 

@@ -35,6 +35,7 @@ from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.inspector import Inspector
 from qgui.ui.jobs import Job
+from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.recovery import Autosave, Leftover, leftovers
 from qgui.ui.settings import RecentEntry, Settings
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         self.autosave = Autosave(self.document, state_folder, self)
         self._state_folder = state_folder
         self._painted = False
+        self._actions_later = Later(self._refresh_actions, self)
         self._building: QTimer | None = None
         self._closing = False
         self._after_saving: Then | None = None
@@ -168,7 +170,7 @@ class MainWindow(QMainWindow):
             document.undo_stack.canUndoChanged,
             document.undo_stack.canRedoChanged,
         ):
-            signal.connect(self._refresh_actions)
+            signal.connect(self._actions_later.ask)
         document.model_changed.connect(self._refresh_page)
         document.model_changed.connect(self._introduce_model)
         document.file_changed.connect(self._refresh_title)

@@ -20,6 +20,7 @@ from qgui.ui.banner import Banner
 from qgui.ui.choice_table import ChoiceTable
 from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
+from qgui.ui.later import Later
 from qgui.ui.observer_table import ObserverModel
 from qgui.ui.range_notes import mode_note, range_notes
 from qgui.ui.ranges_plot import RangesPlot
@@ -56,6 +57,7 @@ class RangesPanel(QWidget):
         self._waiting: list[ActivationSetting] = []
         self._fit_pending = False
         self.setObjectName("rangesPanel")
+        self._later = Later(self._refresh, self)
         self._step = QTimer(self)
         self._step.setInterval(0)
         self._step.timeout.connect(self._choose_next)
@@ -67,8 +69,8 @@ class RangesPanel(QWidget):
         self.plot.released.connect(self._on_released)
         self.table.adopted.connect(self._adopt)
         self.model.shown.connect(self.plot.set_visible)
-        document.recipe_changed.connect(self._refresh)
-        document.statistics_changed.connect(self._refresh)
+        document.recipe_changed.connect(self._later.ask)
+        document.statistics_changed.connect(self._later.ask)
         document.model_described.connect(self._on_described)
         self._refresh()
 
@@ -125,7 +127,7 @@ class RangesPanel(QWidget):
         model = self._document.model
         heads = decisions.heads(model, names[:1]) if model is not None else []
         self._layer = heads[0] if heads else None
-        self._refresh()
+        self._later.ask()
 
     def _on_described(self) -> None:
         self.show_layers([self._layer.name] if self._layer is not None else [])

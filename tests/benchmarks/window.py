@@ -120,7 +120,7 @@ def longest_gap(model: str, data: str, folder: Path) -> tuple[dict[str, float], 
 
 
 def table_5000() -> float:
-    """Return the milliseconds from a model of 5,000 layers to its painted table, median of several."""
+    """Return the milliseconds from 5,000 layers to their painted table, as a list or a tree, whichever takes longer."""
     import ui_samples
     from PySide6.QtWidgets import QApplication
 
@@ -143,13 +143,13 @@ def table_5000() -> float:
         QApplication.processEvents()
         document.open_model(model, ModelReference("example:large"), DataReference())
         # The document is read by several panels; what is timed is the table: reset, expand, lay out, paint.
-        began = time.perf_counter()
-        panel.model.set_flat(not panel.model.flat)
-        panel.model.set_flat(not panel.model.flat)
-        panel.view.viewport().repaint()
-        times.append(1000 * (time.perf_counter() - began) / 2)
+        for flat in (True, False):
+            began = time.perf_counter()
+            panel.model.set_flat(flat)
+            panel.view.viewport().repaint()
+            times.append(1000 * (time.perf_counter() - began))
     panel.close()
-    return statistics.median(times)
+    return max(statistics.median(times[0::2]), statistics.median(times[1::2]))
 
 
 def main() -> None:
