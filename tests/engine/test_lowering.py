@@ -14,6 +14,7 @@ from sessions import (
     output_sqnr,
     quantized_graph,
     recipe_of,
+    session_of,
 )
 from torch import nn
 
@@ -258,3 +259,22 @@ def test_quantized_layers_are_smaller_on_disk(calibrated: Calibrated) -> None:
     result = session.quantize(recipe_of(session), QUIET)
     assert result.quantized_bytes < result.float_bytes
     assert isinstance(quantized_graph(session), nn.Module)
+
+
+class MeanOfOnePixel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 4), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).mean([2, 3]))
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_the_mean_of_feature_maps_of_one_pixel_runs_in_int8(backend: str) -> None:
+    # torch.mean itself raises for such tensors where they are channels-last, as convolutions make them.
+    torch.manual_seed(0)
+    session = session_of(MeanOfOnePixel(), torch.randn(4, 3, 4, 4))
+    session.quantize(recipe_of(session, backend=backend), QUIET)
+    assert count_conversions(quantized_graph(session)) == (1, 1)
+    assert output_sqnr(session) > 25.0

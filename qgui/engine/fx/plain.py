@@ -57,7 +57,7 @@ _SAME_SCALE_MODULES = (
 _SAME_SCALE_FUNCTIONS = frozenset(
     {"cat", "stack", "mean", "interpolate", "clamp", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d"}
     | {"avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"}
-    | {"pixel_shuffle", "pixel_unshuffle", "repeat_interleave"}
+    | {"pixel_shuffle", "pixel_unshuffle", "repeat_interleave", "int8_mean"}
 )
 #: Scale and zero point of what these modules give for int8.
 _PRESCRIBED = {nn.Sigmoid: (1.0 / 256.0, 0), nn.Hardsigmoid: (1.0 / 256.0, 0), nn.Tanh: (2.0 / 256.0, 128)}
@@ -626,6 +626,7 @@ def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
         preset_activations(prepared, decisions["tensors"])
         converted: fx.GraphModule = convert_fx(prepared)
         keep_moves_in_int8(converted)
+        use_int8_means(converted)
         if decisions["backend"] == "qnnpack":
             lay_out_clamps(converted)
         use_full_range(converted, {paths[name]: d for name, d in decisions["layers"].items() if name in paths})
@@ -654,6 +655,25 @@ def use_full_range(model: nn.Module, decided: dict[str, dict[str, Any]]) -> None
             module = model.get_submodule(path)
             if type(module) is DynamicLinear and module._packed_params.dtype is torch.qint8:
                 module.__class__ = FullRangeDynamicLinear
+
+
+def int8_mean(input: torch.Tensor, dim: Any, keepdim: bool = False) -> torch.Tensor:
+    """Return the mean of an int8 tensor; PyTorch's own fails for channels-last feature maps of one pixel."""
+    result = torch.mean(input, dim, True)
+    if keepdim:
+        return result
+    for position in sorted((d % input.dim() for d in ([dim] if isinstance(dim, int) else dim)), reverse=True):
+        result = result.squeeze(position)
+    return result
+
+
+def use_int8_means(module: fx.GraphModule) -> None:
+    """Let int8 means of a converted graph be computed by `int8_mean`."""
+    for node in module.graph.nodes:
+        plain_mean = node.target is torch.mean and argument(node, 1, "dim") is not None and "dtype" not in node.kwargs
+        if plain_mean and qparams_of(node, module) is not None:
+            node.target = int8_mean
+    module.recompile()
 
 
 class ContiguousHardtanh(nn.Hardtanh):
