@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from qgui.core.results import Comparison, Latency, LayerResult
 from qgui.ui import formatting
-from qgui.ui.layer_model import POOR_SQNR_DB
+from qgui.ui.layer_cells import POOR_SQNR_DB
 from qgui.ui.plots import Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
 

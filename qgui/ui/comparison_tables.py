@@ -12,7 +12,8 @@ from qgui.core.recipe import Mode
 from qgui.core.results import Comparison, LayerResult
 from qgui.ui import formatting
 from qgui.ui.comparison_rows import ComparisonRow, comparison_rows
-from qgui.ui.layer_model import POOR_SQNR_DB, Index
+from qgui.ui.layer_cells import POOR_SQNR_DB
+from qgui.ui.layer_model import Index
 from qgui.ui.theme import Theme
 
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem,
 
 from qgui.core.recipe import Mode
 from qgui.ui.choice_box import ChoiceBox
-from qgui.ui.layer_model import CHOICES_ROLE, MODE_ROLE, Index
+from qgui.ui.layer_cells import CHOICES_ROLE, MODE_ROLE
+from qgui.ui.layer_model import Index
 from qgui.ui.theme import Theme
 
 #: A shape for each mode, so that colour is never the only sign.

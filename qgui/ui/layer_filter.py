@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt
 
 from qgui.core.recipe import Mode
-from qgui.ui.layer_model import SORT_ROLE, Index, LayerModel
+from qgui.ui.layer_cells import SORT_ROLE
+from qgui.ui.layer_model import Index, LayerModel
 from qgui.ui.layer_tree import Row
 
 
@@ -64,7 +65,7 @@ class LayerFilter(QSortFilterProxyModel):
             return False
         if not layer.head and row.parent is not None and row.parent.layer is not None and self._matches(row.parent):
             return True
-        if self._mode is not None and self._model.mode(row) is not self._mode:
+        if self._mode is not None and self._model.cells.mode(row) is not self._mode:
             return False
         if self._type and layer.type != self._type:
             return False

@@ -27,8 +27,9 @@ from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, sc
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document
 from qgui.ui.later import Later
+from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
-from qgui.ui.layer_model import ROW_ROLE, Column, LayerModel
+from qgui.ui.layer_model import LayerModel
 from qgui.ui.layer_tree import Row
 from qgui.ui.theme import Theme
 

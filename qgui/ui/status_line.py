@@ -46,6 +46,8 @@ class StatusLine(QWidget):
         layout.addWidget(self.text, 1)
         for widget in (self.bar, self.left, self.cancel, self.engine):
             layout.addWidget(widget)
+        # A job must not move the panels above it.
+        self.setFixedHeight(self.cancel.sizeHint().height() + 4)
         self._working = ""
         self.show_idle("")
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from qgui.ui.weights_panel import WeightsPanel
 
 
+_STYLED_AT_ONCE = 30
+
+
 def load_panels() -> None:
     """Import what the panels need; may run in any thread."""
     from qgui.core import plan, statistics  # noqa: F401
@@ -112,6 +115,11 @@ class Workbench(QWidget):
         self.set_why_not_compare(self._why_not_compare)
         self.show_layers(self._layers)
         self.tabs.setCurrentIndex(0)
+        # Styling every widget for the first time would otherwise fall into the moment in which a model opens.
+        for number, widget in enumerate(self.window().findChildren(QWidget)):
+            widget.ensurePolished()
+            if number % _STYLED_AT_ONCE == 0:
+                yield
 
     def _insert(self, place: int, panel: QWidget, title: str, tip: str) -> None:
         self.tabs.setTabToolTip(self.tabs.insertTab(place, panel, title), tip)

@@ -10,8 +10,9 @@ from qgui.core.recipe import DataReference, Mode, ModelReference
 from qgui.ui import decisions
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel, ResultColumn
 from qgui.ui.document import Document
+from qgui.ui.layer_cells import CHOICES_ROLE, MODE_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
-from qgui.ui.layer_model import CHOICES_ROLE, MODE_ROLE, Column, LayerModel
+from qgui.ui.layer_model import LayerModel
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.observer_table import ObserverModel
 from qgui.ui.theme import Theme
