@@ -1,0 +1,282 @@
+"""From module to canonical graph, layers and tensors; and what is done where a model does not trace."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sessions import QUIET, Calibrated, function_names, open_session, output_sqnr, recipe_of, session_of
+from torch import nn
+
+from qgui.core.layers import Family, Layer
+from qgui.core.recipe import Mode
+from qgui.engine.fx import describe, plain
+from qgui.engine.outputs import main_output
+from qgui.engine.session import Session
+
+NETWORKS = ("residual", "shuffle", "functional", "clamped", "gated", "upsampling")
+
+
+def layers(session: Session) -> dict[str, Layer]:
+    assert session.model is not None
+    return {layer.name: layer for layer in session.model.description.layers}
+
+
+def canonical(session: Session) -> torch.fx.GraphModule:
+    assert session.model is not None
+    assert session.model.graphs is not None
+    return session.model.graphs.canonical
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_canonical_and_fused_graph_compute_what_the_model_computes(network: str, calibrated: Calibrated) -> None:
+    session = calibrated(network)
+    assert session.model is not None
+    assert session.model.graphs is not None
+    assert session.data is not None
+    with torch.inference_mode():
+        for batch in session.data.batches(session.data.evaluation):
+            expected = batch.run(session.model.loaded.module)
+            torch.testing.assert_close(batch.run(session.model.graphs.canonical), expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(batch.run(session.model.graphs.fused), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_functions_of_parameters_become_modules(calibrated: Calibrated) -> None:
+    session = calibrated("functional")
+    types = [layer.type for layer in layers(session).values()]
+    assert types.count("Conv2d") == 2
+    assert types.count("Linear") == 1
+    assert types.count("ReLU") == 4
+    assert not {"conv2d", "linear", "relu", "pad"} & set(function_names(canonical(session)))
+
+
+def test_padding_moves_into_the_convolution_that_reads_it(calibrated: Calibrated) -> None:
+    module = canonical(calibrated("functional"))
+    assert module.get_submodule("padded").padding == (1, 1)
+
+
+def test_a_shared_relu_is_one_module_per_call(calibrated: Calibrated) -> None:
+    targets = [node.target for node in canonical(calibrated("residual")).graph.nodes if node.op == "call_module"]
+    assert len(targets) == len(set(targets))
+    relus = [t for t in targets if "relu" in str(t)]
+    assert len(relus) == 5
+
+
+def test_dropout_is_left_out(calibrated: Calibrated) -> None:
+    assert "dropout" not in layers(calibrated("residual"))
+
+
+def test_fused_groups_have_a_head_and_are_named(calibrated: Calibrated) -> None:
+    rows = layers(calibrated("residual"))
+    assert rows["stem.0"].fusion == "Conv2d + BatchNorm2d + ReLU"
+    assert rows["stem.1"].group == rows["relu"].group == "stem.0"
+    assert rows["stem.0"].head
+    assert not rows["stem.1"].head
+    adds = [row for row in rows.values() if row.type == "add"]
+    assert [row.fusion for row in adds] == ["add + ReLU", "add + ReLU"]
+    assert adds[0].name.startswith("blocks.0")
+
+
+def test_rows_tell_shapes_parameters_and_macs(calibrated: Calibrated) -> None:
+    rows = layers(calibrated("residual"))
+    stem, fc = rows["stem.0"], rows["fc"]
+    assert (stem.input_shape, stem.output_shape) == ((1, 3, 16, 16), (1, 8, 16, 16))
+    assert (stem.parameters, stem.weight_shape) == (8 * 3 * 9, (8, 3, 3, 3))
+    assert stem.macs == 16 * 16 * 8 * 3 * 9
+    assert (fc.macs, fc.parameters) == (160, 170)
+    depthwise = next(row for row in layers(calibrated("shuffle")).values() if row.depthwise)
+    assert depthwise.macs == 16 * 16 * 6 * 9
+
+
+def test_a_layer_before_a_depthwise_convolution_knows_it(calibrated: Calibrated) -> None:
+    rows = layers(calibrated("shuffle"))
+    assert rows["units.0.expand.0"].feeds_depthwise == 6
+    assert rows["stem.0"].feeds_depthwise == 0
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_names_are_unique_and_stay_the_same(network: str, calibrated: Calibrated) -> None:
+    session = calibrated(network)
+    assert session.model is not None
+    names = [layer.name for layer in session.model.description.layers]
+    assert len(names) == len(set(names))
+    assert list(layers(open_session(network))) == names
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_tensor_has_an_owner_with_sources(network: str, calibrated: Calibrated) -> None:
+    session = calibrated(network)
+    assert session.model is not None
+    tensors = {tensor.name: tensor for tensor in session.model.description.tensors}
+    for tensor in tensors.values():
+        owner = tensors[tensor.owner]
+        assert owner.owner == owner.name
+        assert owner.sources
+        assert tensor.layer in layers(session)
+
+
+def test_a_tensor_that_only_clamps_read_knows_their_bounds(calibrated: Calibrated) -> None:
+    session = calibrated("clamped")
+    assert session.model is not None
+    first = session.model.description.tensor("first")
+    assert first.clamp == (0.0, 6.0)
+    assert first.clamp_readers == ("six",)
+    assert first.name not in session.model.description.tensor(first.owner).sources
+
+
+def test_the_range_of_a_clamped_tensor_is_that_of_the_clamped_value(calibrated: Calibrated) -> None:
+    session = calibrated("clamped")
+    assert session.activations is not None
+    seen = session.activations.statistics("first")
+    assert (seen.minimum, seen.maximum) == (0.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "family"),
+    [
+        ("residual", "images", Family.CNN),
+        ("perceptron", "vectors", Family.MLP),
+        ("tiny_bert", "sentences", Family.TRANSFORMER),
+        ("root_branches", "vectors", Family.RECURRENT),
+    ],
+)
+def test_the_family_is_found(network: str, data: str, family: Family) -> None:
+    session = open_session(network, data, calibrate=4)
+    assert session.model is not None
+    assert session.model.description.family is family
+
+
+# --- Models that do not trace ----------------------------------------------------------------------------------------
+
+
+def test_a_module_that_branches_is_a_leaf_with_reason_and_line(calibrated: Calibrated) -> None:
+    rows = layers(calibrated("with_leaf", "vectors"))
+    assert "Branching" in rows["branch"].leaf_reason
+    assert "control flow" in rows["branch"].leaf_reason
+    assert "networks.py, line " in rows["branch"].leaf_reason
+    assert (rows["branch.inner"].kind, rows["branch.inner"].inside) == ("inside", "branch")
+
+
+def test_what_lies_in_a_leaf_is_dynamic_and_the_rest_static(calibrated: Calibrated) -> None:
+    session = calibrated("with_leaf", "vectors")
+    result = session.quantize(recipe_of(session), QUIET)
+    modes = {layer.name: layer.mode for layer in result.layers}
+    assert modes["before"] is modes["after"] is Mode.STATIC
+    assert modes["branch.inner"] is Mode.DYNAMIC
+    assert output_sqnr(session) > 25.0
+
+
+def test_a_leaf_may_stay_float(calibrated: Calibrated) -> None:
+    session = calibrated("with_leaf", "vectors")
+    result = session.quantize(recipe_of(session, Mode.FLOAT), QUIET)
+    assert {layer.mode for layer in result.layers} == {Mode.FLOAT}
+    assert output_sqnr(session) > 100.0
+
+
+def test_a_root_that_does_not_trace_gets_dynamic_layers() -> None:
+    session = open_session("root_branches", "vectors")
+    assert session.model is not None
+    described = session.model.description
+    assert not described.traced
+    assert "networks.py, line " in described.trace_note
+    assert {layer.name: layer.kind for layer in described.layers} == {"lstm": "inside", "head": "inside"}
+    result = session.quantize(session.advised_recipe(), QUIET)
+    assert {layer.name: layer.mode for layer in result.layers} == {"lstm": Mode.DYNAMIC, "head": Mode.DYNAMIC}
+    assert output_sqnr(session) > 25.0
+
+
+def test_a_root_that_does_not_trace_cannot_be_calibrated_and_says_so() -> None:
+    from qgui.core.errors import QguiError
+
+    session = open_session("root_branches", "vectors")
+    with pytest.raises(QguiError, match="does not trace"):
+        session.calibrate(QUIET)
+
+
+class GivesOtherValues(nn.Module):
+    """Traces without complaint, with a constant that is another one in each call."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        GivesOtherValues.calls += 1
+        return self.fc(x) * float(self.calls)
+
+
+def test_a_trace_that_computes_something_else_is_not_used() -> None:
+    session = session_of(GivesOtherValues(), torch.randn(4, 12), calibrate=False)
+    assert session.model is not None
+    assert not session.model.description.traced
+    assert "other outputs" in session.model.description.trace_note
+
+
+def test_recurrent_layers_of_torch_are_rows_of_their_own() -> None:
+    session = open_session("example:digits-lstm", "example:digits")
+    rows = layers(session)
+    assert rows["lstm"].type == "LSTM"
+    assert rows["lstm"].weight_shape == (416, 8)
+    assert rows["lstm"].macs > 0
+    result = session.quantize(session.advised_recipe(), QUIET)
+    assert {layer.name: layer.mode for layer in result.layers}["lstm"] is Mode.DYNAMIC
+    assert output_sqnr(session) > 20.0
+
+
+# --- Keyword inputs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [Mode.DYNAMIC, Mode.STATIC])
+def test_a_model_that_takes_keywords_and_returns_a_mapping_is_quantized(mode: Mode) -> None:
+    session = open_session("tiny_bert", "sentences", calibrate=6)
+    assert session.model is not None
+    assert session.model.description.traced
+    assert "position_ids" not in [layer.name for layer in session.model.description.layers]
+    if mode is Mode.STATIC:
+        session.calibrate(QUIET)
+    result = session.quantize(recipe_of(session, mode), QUIET)
+    linear = {layer.mode for layer in result.layers if layer.type == "Linear"}
+    assert linear == {mode}
+    assert output_sqnr(session) > 15.0
+
+
+def test_bert_of_transformers_is_quantized() -> None:
+    transformers = pytest.importorskip("transformers")
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = transformers.BertConfig(vocab_size=50, max_position_embeddings=16, **size)
+    torch.manual_seed(0)
+    model = transformers.BertForSequenceClassification(config).eval()
+    session = open_session("tiny_bert", "sentences", calibrate=6)
+    globals()["bert"] = lambda: model
+    from qgui.core.recipe import ModelReference
+
+    session.open_model(ModelReference(f"{__name__}:bert"))
+    result = session.quantize(session.advised_recipe(), QUIET)
+    linear = [layer for layer in result.layers if layer.type == "Linear"]
+    assert len(linear) >= 8
+    assert {layer.mode for layer in linear} == {Mode.DYNAMIC}
+    assert output_sqnr(session) > 15.0
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        torch.ones(2, 3),
+        {"hidden": torch.zeros(1), "logits": torch.ones(2, 3)},
+        {"first": torch.ones(2, 3), "second": torch.zeros(1)},
+        (None, (torch.ones(2, 3), torch.zeros(1))),
+    ],
+    ids=["tensor", "logits", "mapping", "nested"],
+)
+def test_the_scored_tensor_is_found_wherever_the_model_puts_it(outputs: object) -> None:
+    assert torch.equal(main_output(outputs), torch.ones(2, 3))
+
+
+def test_an_untraceable_root_says_so() -> None:
+    class Root(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(plain.Untraceable):
+        describe.graphs_of(Root(), None, None)
