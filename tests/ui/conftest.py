@@ -14,6 +14,7 @@ import ui_samples
 from PySide6.QtCore import QCoreApplication, QEvent, QThread, QTimer
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.ui.app import create_application
@@ -135,8 +136,9 @@ def client(qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PYTHONPATH", str(SCRIPT.parent))
     client = WorkerClient([sys.executable, str(SCRIPT), str(tmp_path)], Timing(cancel=300, silence=20_000))
     yield client
-    client.shut_down()
-    client.deleteLater()
+    if isValid(client):
+        client.shut_down()
+        client.deleteLater()
 
 
 @pytest.fixture
