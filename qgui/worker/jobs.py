@@ -40,7 +40,8 @@ class JobThread(threading.Thread):
     def cancel(self, job: int) -> None:
         """Stop a job, running or waiting; 0 means the running one."""
         with self._lock:
-            self._cancelled.add(job or self._running)
+            if job or self._running:
+                self._cancelled.add(job or self._running)
 
     def run(self) -> None:
         """Work until the process ends."""
