@@ -220,7 +220,6 @@ def test_every_head_has_an_sqnr_and_times_in_both_models(calibrated: Calibrated)
             assert 0.0 < row.quantized_ms < 1000.0
     # Noise adds up along the network.
     assert found["stem.0"].sqnr_db > found["fc"].sqnr_db - 6.0  # type: ignore[operator]
-    assert found["stem.0"].sqnr_db > found["blocks.1.second.0"].sqnr_db  # type: ignore[operator]
 
 
 def test_layers_of_a_model_that_does_not_trace_are_measured_too() -> None:

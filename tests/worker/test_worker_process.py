@@ -1,0 +1,239 @@
+"""The worker as the window meets it: a process that answers commands over its pipes."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from qgui.core import advice, messages, statistics
+from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
+
+if TYPE_CHECKING:
+    from conftest import Worker
+
+DIGITS = DataReference("example:digits", calibrate=48, evaluate=48)
+CNN = ModelReference("example:digits-cnn")
+
+
+def opened(worker: Worker) -> Recipe:
+    """Open the example and return its advised recipe."""
+    model = worker.do(messages.OpenModel, model=CNN)
+    assert isinstance(model, messages.ModelOpened), model
+    data = worker.do(messages.OpenData, data=DIGITS)
+    assert isinstance(data, messages.DataOpened), data
+    assert data.model is not None
+    return Recipe(model=CNN, data=DIGITS, backend="x86", rules=advice.advised_rules(data.model, Mode.STATIC, "x86"))
+
+
+def test_a_job_from_opening_to_comparing(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    calibrated = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"))
+    assert isinstance(calibrated, messages.Calibrated), calibrated
+    assert calibrated.samples == 48
+    assert len(statistics.load(tmp_path / "s.npz").tensors) > 20
+    steps = [(p.done, p.total) for p in worker.progress if p.phase == "Calibrating"]
+    assert steps[0] == (0, 48)
+    assert steps[-1] == (48, 48)
+    assert steps == sorted(steps)
+
+    quantized = worker.do(messages.Quantize, recipe=recipe)
+    assert isinstance(quantized, messages.Quantized), quantized
+    assert quantized.result.recipe_hash == recipe.digest()
+    assert {layer.mode for layer in quantized.result.layers if layer.type == "Conv2d"} == {Mode.STATIC}
+
+    compared = worker.do(messages.Compare, threads=1, batch_size=1, runs=2)
+    assert isinstance(compared, messages.Compared), compared
+    assert compared.comparison.float_accuracy is not None
+    assert compared.comparison.float_accuracy.top1 > 0.9  # type: ignore[operator]
+    assert compared.comparison.output_sqnr_db > 15.0  # type: ignore[operator]
+    assert {p.phase for p in worker.progress} >= {"Evaluating", "Measuring latency", "Measuring layers"}
+
+
+def test_weights_are_written_as_arrays(worker: Worker, tmp_path: Path) -> None:
+    opened(worker)
+    path = tmp_path / "w.npz"
+    written = worker.do(messages.WeightRanges, layer="stem.0", path=str(path))
+    assert isinstance(written, messages.WeightRangesWritten), written
+    with np.load(path, allow_pickle=False) as arrays:
+        assert arrays["per-channel/minmax/scale"].shape == (24,)
+
+
+def test_engines_are_measured(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"))
+    measured = worker.do(messages.MeasureBackends, recipe=recipe)
+    assert isinstance(measured, messages.BackendsMeasured), measured
+    supported = {name for name in torch.backends.quantized.supported_engines if name != "none"}
+    assert {timing.backend for timing in measured.timings} == supported
+    assert not any(timing.problem for timing in measured.timings)
+
+
+def test_a_recipe_is_exported(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"))
+    worker.do(messages.Quantize, recipe=recipe)
+    exported = worker.do(messages.Export, folder=str(tmp_path / "out"), formats=("recipe",))
+    assert isinstance(exported, messages.Exported), exported
+    (result,) = exported.exports
+    assert result.verified
+    assert (tmp_path / "out" / "recipe.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "why"),
+    [
+        (messages.OpenModel, {"model": ModelReference("nowhere.pt")}, "there is no file"),
+        (messages.OpenData, {"data": DataReference("folder:nowhere")}, "there is no folder"),
+        (messages.OpenData, {"data": DataReference("random:1x3x7", calibrate=2)}, "forward raised"),
+        (messages.UseStatistics, {"path": "nowhere.npz"}, "nowhere.npz"),
+        (messages.Calibrate, {"path": f"{__file__}/s.npz"}, "Could not write"),
+        (messages.WeightRanges, {"layer": "relu", "path": "w.npz"}, "relu"),
+        (messages.Export, {"folder": "out", "formats": ("floppy",)}, "floppy"),
+    ],
+)
+def test_a_failing_job_is_told_and_leaves_the_state_usable(
+    make: type[messages.Command], arguments: dict[str, object], why: str, worker: Worker, tmp_path: Path
+) -> None:
+    recipe = opened(worker)
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"))
+    failed = worker.do(make, **arguments)
+    assert isinstance(failed, messages.Failed), failed
+    assert why in f"{failed.what} {failed.why}"
+    assert not failed.needs_trust
+    quantized = worker.do(messages.Quantize, recipe=recipe)
+    assert isinstance(quantized, messages.Quantized), quantized
+
+
+def test_a_file_that_holds_code_asks_for_trust(worker: Worker, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(torch.nn.Sequential(torch.nn.Linear(3, 2)), path)
+    failed = worker.do(messages.OpenModel, model=ModelReference(str(path)))
+    assert isinstance(failed, messages.Failed), failed
+    assert failed.needs_trust
+    again = worker.do(messages.OpenModel, model=ModelReference(str(path)), trust=True)
+    assert isinstance(again, messages.ModelOpened), again
+
+
+def test_what_a_library_prints_goes_to_the_log_and_not_into_the_stream(worker: Worker, long_data: str) -> None:
+    opened(worker)
+    data = worker.do(messages.OpenData, data=DataReference(long_data, calibrate=20, evaluate=5))
+    assert isinstance(data, messages.DataOpened), data
+    assert data.data.samples == 200_000
+
+
+def test_cancel_stops_a_long_calibration_within_three_seconds(worker: Worker, long_data: str, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    worker.do(messages.OpenData, data=DataReference(long_data, calibrate=150_000, evaluate=5))
+    job = worker.start(messages.Calibrate, path=str(tmp_path / "never.npz"))
+    worker.until(lambda event: isinstance(event, messages.Progress) and event.done > 0)
+    began = time.monotonic()
+    worker.send(messages.Cancel(job=job))
+    stopped = worker.answer(job, timeout=10.0)
+    assert isinstance(stopped, messages.Stopped), stopped
+    assert time.monotonic() - began < 3.0
+    assert not (tmp_path / "never.npz").exists()
+
+    # The next job runs, with the decisions that were made.
+    worker.do(messages.OpenData, data=DIGITS)
+    assert isinstance(worker.do(messages.Calibrate, path=str(tmp_path / "s.npz")), messages.Calibrated)
+    assert isinstance(worker.do(messages.Quantize, recipe=recipe), messages.Quantized)
+
+
+def test_a_job_that_waits_can_be_cancelled(worker: Worker, long_data: str, tmp_path: Path) -> None:
+    opened(worker)
+    worker.do(messages.OpenData, data=DataReference(long_data, calibrate=150_000, evaluate=5))
+    first = worker.start(messages.Calibrate, path=str(tmp_path / "a.npz"))
+    second = worker.start(messages.Calibrate, path=str(tmp_path / "b.npz"))
+    worker.send(messages.Cancel(job=second))
+    worker.send(messages.Cancel(job=first))
+    assert isinstance(worker.answer(first, timeout=10.0), messages.Stopped)
+    assert isinstance(worker.answer(second, timeout=10.0), messages.Stopped)
+
+
+def test_cancelling_nothing_stops_nothing(worker: Worker) -> None:
+    worker.send(messages.Cancel())
+    assert opened(worker).rules
+
+
+def test_the_heart_beats_while_a_job_runs(worker: Worker, long_data: str, tmp_path: Path) -> None:
+    opened(worker)
+    worker.do(messages.OpenData, data=DataReference(long_data, calibrate=150_000, evaluate=5))
+    job = worker.start(messages.Calibrate, path=str(tmp_path / "never.npz"))
+    began = time.monotonic()
+    worker.next(messages.Heartbeat)
+    worker.next(messages.Heartbeat)
+    assert time.monotonic() - began < 4.0
+    assert 0 < len(worker.progress) <= 20 * 4 + 5
+    worker.send(messages.Cancel(job=job))
+    worker.answer(job)
+
+
+# --- Processes of their own ------------------------------------------------------------------------------------------
+
+
+def test_a_new_process_with_earlier_statistics_gives_the_same_numbers(
+    fresh_worker: Callable[[], Worker], tmp_path: Path
+) -> None:
+    first, second = fresh_worker(), fresh_worker()
+    recipe = opened(first)
+    first.do(messages.Calibrate, path=str(tmp_path / "s.npz"))
+    before = first.do(messages.Quantize, recipe=recipe)
+    assert opened(second) == recipe
+    taken = second.do(messages.UseStatistics, path=str(tmp_path / "s.npz"))
+    assert isinstance(taken, messages.StatisticsTaken), taken
+    after = second.do(messages.Quantize, recipe=recipe)
+    assert isinstance(before, messages.Quantized)
+    assert isinstance(after, messages.Quantized)
+    assert after.result.tensors == before.result.tensors
+    assert msgspec.structs.replace(after.result, seconds=0.0) == msgspec.structs.replace(before.result, seconds=0.0)
+
+
+@pytest.mark.parametrize("ending", ["close", "shutdown"])
+def test_the_process_ends_when_the_window_is_gone(ending: str, fresh_worker: Callable[[], Worker]) -> None:
+    worker = fresh_worker()
+    if ending == "close":
+        worker.stdin.close()
+    else:
+        worker.send(messages.Shutdown())
+    assert worker.process.wait(timeout=5.0) == 0
+
+
+def test_the_process_ends_in_the_middle_of_a_job(
+    fresh_worker: Callable[[], Worker], long_data: str, tmp_path: Path
+) -> None:
+    worker = fresh_worker()
+    opened(worker)
+    worker.do(messages.OpenData, data=DataReference(long_data, calibrate=150_000, evaluate=5))
+    worker.start(messages.Calibrate, path=str(tmp_path / "never.npz"))
+    worker.next(messages.Progress)
+    worker.stdin.close()
+    assert worker.process.wait(timeout=5.0) == 0
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        struct.pack(">I", 2**32 - 1) + b"x" * 100,
+        struct.pack(">I", 8) + b"nonsense",
+        messages.frame(messages.Heartbeat()),
+    ],
+    ids=["absurd length", "no JSON", "no command"],
+)
+def test_a_broken_stream_ends_the_process_with_a_line_and_no_traceback(
+    garbage: bytes, fresh_worker: Callable[[], Worker]
+) -> None:
+    worker = fresh_worker()
+    worker.write(garbage)
+    line = worker.next(messages.LogLine)
+    assert line.level == "error"
+    assert "is no command" in line.text
+    assert worker.process.wait(timeout=5.0) == 1
+    assert "Traceback" not in worker.log.read_text()
