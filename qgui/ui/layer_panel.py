@@ -406,6 +406,6 @@ class LayerPanel(QWidget):
 
     def _size_columns(self) -> None:
         metrics = self.view.fontMetrics()
-        padding = metrics.horizontalAdvance("M") * 5 // 4
+        padding = metrics.horizontalAdvance("M") * 3 // 2
         for column, sample in _WIDTHS.items():
             self.view.setColumnWidth(column, metrics.horizontalAdvance(sample) + padding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from PySide6.QtCore import QTimer, Signal
@@ -144,7 +144,7 @@ class RangesPanel(QWidget):
             widget.setVisible(plotted)
         self.empty.setVisible(not plotted)
         self.title.setText(self._title())
-        self.note.setText("\n".join(self._notes()))
+        self.note.setText("\n".join(self._notes()) if plotted else "")
         self.note.setVisible(bool(self.note.text()))
         tensor, calculated = self._tensor(), self._document.ranges
         if plotted and tensor is not None and calculated is not None:
@@ -174,7 +174,7 @@ class RangesPanel(QWidget):
                 return True
             return False
         elif self._document.recipe.rule(layer.name).mode is Mode.DYNAMIC:
-            self.banner.tell(self.tr("Dynamic: the range of the input is computed for each batch at run time."))
+            self.banner.tell(self._dynamic_hint(), *self._dynamic_offer())
         elif self._document.data is None:
             self.banner.tell(
                 self.tr("Ranges come from data: open some, then calibrate."),
@@ -190,6 +190,18 @@ class RangesPanel(QWidget):
                 self.calibration_wanted.emit,
             )
         return True
+
+    def _dynamic_hint(self) -> str:
+        hint = self.tr("Dynamic: the range of the input is computed for each batch at run time.")
+        if self._document.data is None:
+            return hint
+        return f"{hint} {self.tr('Calibrate only if you want to see how the output is spread.')}"
+
+    def _dynamic_offer(self) -> tuple[str, str, Callable[[], object] | None]:
+        if self._document.data is None:
+            return "", "", None
+        tip = self.tr("Run the calibration samples through the model once.")
+        return self.tr("Calibrate"), tip, self.calibration_wanted.emit
 
     def _why_no_tensor(self, layer: Layer) -> str:
         if layer.kind == "inside":

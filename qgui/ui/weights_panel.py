@@ -101,7 +101,7 @@ class WeightsPanel(QWidget):
     def _ask(self) -> None:
         """Ask the worker for the weight, where one is to be seen and not known yet."""
         layer = self._layer
-        if layer is None or not self.isVisible() or not legality.has_weight(layer) or layer.name in self._known:
+        if layer is None or not self.isVisible() or self._why_not(layer) or layer.name in self._known:
             return
         self.banner.tell(self.tr("Reading the weight of {layer} …").format(layer=layer.name))
         name = layer.name
@@ -149,8 +149,17 @@ class WeightsPanel(QWidget):
             self._show_facts(layer, ranges)
         elif layer is None:
             self.banner.tell(self.tr("Select a layer on the left to see its weight."))
-        elif not legality.has_weight(layer):
-            self.banner.tell(self.tr("{type} has no weight to quantize.").format(type=layer.type))
+        elif self._why_not(layer):
+            self.banner.tell(self._why_not(layer))
+
+    def _why_not(self, layer: Layer) -> str:
+        """Return why there is nothing to show of a layer's weight; empty where there is."""
+        if layer.type in legality.RECURRENT:
+            sentence = self.tr("{type} has several weights; each keeps its full range (MinMax), one scale per tensor.")
+            return sentence.format(type=layer.type)
+        return (
+            "" if legality.has_weight(layer) else self.tr("{type} has no weight to quantize.").format(type=layer.type)
+        )
 
     def _show_facts(self, layer: Layer, ranges: WeightRanges) -> None:
         rule = self._document.recipe.rule(layer.name)

@@ -42,7 +42,7 @@ class BackendDialog(QDialog):
         self.setObjectName("backendDialog")
         self.setWindowTitle(self.tr("Backends on this machine"))
         self.setWindowModality(Qt.WindowModality.WindowModal)
-        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 76)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 104)
         sentence = QLabel(
             self.tr(
                 "The quantized model on each backend, measured in turn. Backends add differently, so look at SQNR too."
@@ -87,11 +87,13 @@ class BackendDialog(QDialog):
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setSectionResizeMode(len(titles) - 1, QHeaderView.ResizeMode.Stretch)
+        table.horizontalHeader().setHighlightSections(False)
         fastest = self._timings[0].median_ms if self._timings else None
         for place, timing in enumerate(self._timings):
             for column, text in enumerate(self._texts(timing, place, fastest, present)):
                 item = QTableWidgetItem(text)
+                item.setToolTip(text)
                 if column in {2, 3}:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 table.setItem(place, column, item)

@@ -131,28 +131,27 @@ class TrustDialog(QDialog):
         icon = QLabel(self)
         icon.setPixmap(theme.icon("warning").pixmap(32, 32))
         icon.setAlignment(Qt.AlignmentFlag.AlignTop)
-        label = QLabel(
-            "\n\n".join(
-                [
-                    f"{failure.what}: {sentence(failure.why)}",
-                    self.tr(
-                        "A pickle file can hold any program. If you go on, it runs in the engine's process with your "
-                        "rights: it could read, change or send every file that you can."
-                    ),
-                    self.tr(
-                        "Go on only if you made the file or trust who did. Weights saved as .safetensors or as a state "
-                        "dict never need this."
-                    ),
-                ]
+        texts = QVBoxLayout()
+        texts.setSpacing(10)
+        for text in (
+            f"{failure.what}: {sentence(failure.why)}",
+            self.tr(
+                "A pickle file can hold any program. If you go on, it runs in the engine's process with your rights: "
+                "it could read, change or send every file that you can."
             ),
-            self,
-        )
-        label.setObjectName("trustText")
-        label.setWordWrap(True)
+            self.tr(
+                "Go on only if you made the file or trust who did. Weights saved as .safetensors or as a state dict "
+                "never need this."
+            ),
+        ):
+            label = QLabel(text, self)
+            label.setObjectName("trustText")
+            label.setWordWrap(True)
+            texts.addWidget(label)
         head = QHBoxLayout()
         head.setSpacing(14)
         head.addWidget(icon)
-        head.addWidget(label, 1)
+        head.addLayout(texts, 1)
         buttons = QDialogButtonBox(self)
         run = buttons.addButton(self.tr("Run its code and open it"), QDialogButtonBox.ButtonRole.AcceptRole)
         run.setObjectName("trustRun")
