@@ -526,25 +526,34 @@ def qconfig_of(decision: dict[str, Any], module: nn.Module | None = None) -> QCo
     return QConfig(activation=Preset, weight=weight)
 
 
-def qconfig_mapping(module: fx.GraphModule, decisions: Decisions) -> QConfigMapping:
-    """Return the qconfig of every decided module and functional call of a canonical graph."""
+def qconfig_mapping(
+    module: fx.GraphModule,
+    decisions: Decisions,
+    make: Callable[[dict[str, Any], nn.Module | None], QConfig | None] = qconfig_of,
+) -> QConfigMapping:
+    """Return the qconfig of every decided module and functional call of a canonical graph.
+
+    Args:
+        module: Canonical graph module.
+        decisions: As for `lower`.
+        make: Makes the qconfig of one decided layer; None leaves the layer float.
+    """
     mapping = QConfigMapping().set_global(None)
     counts: dict[Any, int] = {}
-    qconfigs: dict[str, QConfig] = {}
+    qconfigs: dict[str, QConfig | None] = {}
     for node in module.graph.nodes:
         index = counts.get(node.target, 0)
         counts[node.target] = index + 1
         decision = decisions["layers"].get(node.name)
         if decision is None:
             continue
-        if "follows" in decision:
-            qconfigs[node.name] = qconfigs[decision["follows"]]
-        else:
-            qconfigs[node.name] = qconfig_of(decision, called(node, module))
-        if node.op == "call_module":
-            mapping.set_module_name(str(node.target), qconfigs[node.name])
-        elif node.op == "call_function":
-            mapping.set_module_name_object_type_order("", node.target, index, qconfigs[node.name])
+        follows = decision.get("follows")
+        qconfig = qconfigs.get(follows) if follows else make(decision, called(node, module))
+        qconfigs[node.name] = qconfig
+        if qconfig is not None and node.op == "call_module":
+            mapping.set_module_name(str(node.target), qconfig)
+        elif qconfig is not None and node.op == "call_function":
+            mapping.set_module_name_object_type_order("", node.target, index, qconfig)
     return mapping
 
 

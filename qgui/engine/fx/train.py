@@ -15,7 +15,6 @@ from torch.ao.quantization import (
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
     QConfig,
-    QConfigMapping,
     default_fixed_qparams_range_0to1_fake_quant,
     default_fixed_qparams_range_neg1to1_fake_quant,
 )
@@ -104,23 +103,7 @@ def _shuffled(data: Data, seed: int) -> Iterator[Batch]:
 
 def _prepare(module: fx.GraphModule, decisions: plain.Decisions) -> fx.GraphModule:
     folded = plain.fold_clamps(module, decisions["folded"]).train()
-    mapping = QConfigMapping().set_global(None)
-    counts: dict[Any, int] = {}
-    qconfigs: dict[str, QConfig] = {}
-    for node in folded.graph.nodes:
-        index = counts.get(node.target, 0)
-        counts[node.target] = index + 1
-        decision = decisions["layers"].get(node.name)
-        if decision is None or (decision.get("mode") == "dynamic"):
-            continue
-        follows = decision.get("follows", "")
-        if follows and follows not in qconfigs:
-            continue
-        qconfigs[node.name] = qconfigs[follows] if follows else _qconfig(decision, plain.called(node, folded))
-        if node.op == "call_module":
-            mapping.set_module_name(str(node.target), qconfigs[node.name])
-        elif node.op == "call_function":
-            mapping.set_module_name_object_type_order("", node.target, index, qconfigs[node.name])
+    mapping = plain.qconfig_mapping(folded, decisions, _qconfig)
     prepared: fx.GraphModule = prepare_qat_fx(folded, mapping, (), plain.prepare_custom(decisions["leaves"]))
     plain.preset_activations(prepared, decisions["tensors"], PresetFakeQuantize)
     prepared.apply(freeze_bn_stats)
@@ -130,7 +113,10 @@ def _prepare(module: fx.GraphModule, decisions: plain.Decisions) -> fx.GraphModu
     return prepared
 
 
-def _qconfig(decision: dict[str, Any], module: nn.Module | None) -> QConfig:
+def _qconfig(decision: dict[str, Any], module: nn.Module | None) -> QConfig | None:
+    """Return the qconfig of a static or QAT layer; dynamic layers train in float."""
+    if decision["mode"] == "dynamic":
+        return None
     decided = decision.get("weight", {})
     per_channel = str(decided.get("qscheme", "")).startswith("per_channel")
     observer = MovingAveragePerChannelMinMaxObserver if per_channel else MovingAverageMinMaxObserver
