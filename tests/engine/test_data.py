@@ -220,6 +220,14 @@ def test_random_numbers_are_the_same_each_time_and_say_what_they_are() -> None:
     assert "mean nothing" in found.describe().notes[0]
 
 
+def test_random_numbers_are_enough_whatever_is_asked_for() -> None:
+    found = opened("random:1x4", calibrate=100)
+    assert found.calibration
+    assert found.evaluation
+    assert not set(found.calibration) & set(found.evaluation)
+    assert found.reference.calibrate == 100
+
+
 @pytest.mark.parametrize("shape", ["", "3", "1x0x4", "1xax3", "1,3,4"])
 def test_a_shape_that_is_none_is_told(shape: str) -> None:
     with pytest.raises(QguiError, match="is no shape"):

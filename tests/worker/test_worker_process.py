@@ -6,18 +6,15 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import pytest
 import torch
+from worker_process import Worker
 
 from qgui.core import advice, messages, statistics
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
-
-if TYPE_CHECKING:
-    from conftest import Worker
 
 DIGITS = DataReference("example:digits", calibrate=48, evaluate=48)
 CNN = ModelReference("example:digits-cnn")
