@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import torch
 
@@ -77,6 +78,9 @@ class Data:
         self.reference = reference
         self.samples = samples
         held_out = samples.held_out if isinstance(samples, ExampleDigits) else 0
+        if isinstance(samples, RandomSamples):
+            # Any number of them means as little; the wish for more than there are must not stop a measurement.
+            reference = msgspec.structs.replace(reference, calibrate=min(reference.calibrate, len(samples) // 2))
         self.calibration, self.evaluation = split(len(samples), reference, held_out)
 
     @cached_property

@@ -18,7 +18,7 @@ TRAINED = "trained.safetensors"
 
 
 def save(session: Session, folder: Path) -> None:
-    """Write recipe, statistics and trained weights of a session into a folder.
+    """Write recipe, statistics and trained weights of a session into a folder; those of a run before it go.
 
     Raises:
         QguiError: They cannot be written.
@@ -27,7 +27,11 @@ def save(session: Session, folder: Path) -> None:
     recipe_file.save(result.recipe, folder / RECIPE)
     if session.record is not None:
         statistics.save(session.record, folder / STATISTICS)
-    if result.float_weights is not None:
+    else:
+        (folder / STATISTICS).unlink(missing_ok=True)
+    if result.float_weights is None:
+        (folder / TRAINED).unlink(missing_ok=True)
+    else:
         temporary = folder / f".{TRAINED}"
         try:
             save_file({k: v.contiguous().clone() for k, v in result.float_weights.items()}, temporary)
