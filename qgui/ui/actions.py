@@ -129,7 +129,7 @@ def action_texts() -> dict[ActionId, ActionText]:
             "star",
         ),
         ActionId.CANCEL: ActionText(
-            tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Esc"
+            tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
         ),
         ActionId.ABOUT: ActionText(
             tr("&About QGUI"), tr("About"), tr("Version, engine and processor."), "info", None, role.AboutRole

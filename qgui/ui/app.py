@@ -80,9 +80,9 @@ def _begin_work(window: MainWindow, paths: list[Path]) -> None:
         Path(report).write_text(str(time.time()), encoding="utf-8")
     window.client.start()
     window.build_panels_soon()
-    window.offer_leftovers()
+    window.filing.offer_leftovers()
     if paths:
-        window.open_recipe(paths[0])
+        window.filing.open_recipe(paths[0])
 
 
 def _log_to(window: MainWindow) -> LogBridge:

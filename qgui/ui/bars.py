@@ -55,7 +55,7 @@ class BackendBox(QComboBox):
             self.clear()
             for name in names:
                 self.addItem(name, name)
-            self.addItem(self.tr("Measure…"), None)
+            self.addItem(self.tr("Measure backends…"), None)
         self.setCurrentIndex(names.index(backend) if backend in names else 0)
         item = self.model().index(len(names), 0)
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if can_measure else Qt.ItemFlag.NoItemFlags

@@ -293,7 +293,8 @@ class ComparePanel(QWidget):
             self.tr("float eager → {name}").format(name=series_label(best)),
             self.tr("same runtime: {ratio} ×").format(ratio=formatting.number(same, 3)) if same else "",
         ]
-        verdict = "good" if comparison.speedup > 1.05 else "bad" if comparison.speedup < 0.95 else ""
+        faster = comparison.speedup > 1.05 and (same is None or same >= 1.0)
+        verdict = "good" if faster else "bad" if comparison.speedup < 0.95 else ""
         self.cards["speed"].show_number(f"{formatting.number(comparison.speedup, 3)} ×", "\n".join(lines), verdict)
         ratio = comparison.float_bytes / max(comparison.quantized_bytes, 1)
         sizes = f"{formatting.size(comparison.float_bytes)} → {formatting.size(comparison.quantized_bytes)}"

@@ -16,6 +16,8 @@ from qgui.ui.plots import Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
 
 _BOX = 0.28
+#: So few layers are named on the axis; more are counted.
+_NAMED_LAYERS = 7
 _RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
 
 
@@ -195,6 +197,9 @@ class LayerPlot(Plot):
             self._draw_sqnr(places)
         else:
             self._draw_latency(places)
+        few = len(self._layers) <= _NAMED_LAYERS
+        names = [(place, formatting.short_path(layer.name)) for place, layer in enumerate(self._layers)]
+        self.getAxis("bottom").setTicks([names] if few else None)
         self.setXRange(-0.6, len(self._layers) - 0.4, padding=0)
 
     def _draw_sqnr(self, places: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:

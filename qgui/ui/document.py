@@ -196,7 +196,7 @@ class Document(QObject):
         self._drop_statistics()
         if not same:
             self._set_recipe(msgspec.structs.replace(self.recipe, data=reference))
-            self._other_changes = self._other_changes or self.model is not None
+            self._other_changes = self._other_changes or self.path is not None
         self.data_changed.emit()
         self.statistics_changed.emit()
         self.results_changed.emit()

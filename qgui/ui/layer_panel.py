@@ -404,8 +404,13 @@ class LayerPanel(QWidget):
 
     # Appearance
 
+    def comfortable_width(self) -> int:
+        """Return the width in which the columns up to SQNR can be read."""
+        columns = sum(self.view.columnWidth(column) for column in range(Column.SQNR + 1))
+        return columns + self.view.verticalScrollBar().sizeHint().width() + 2 * self.view.frameWidth() + 8
+
     def _size_columns(self) -> None:
         metrics = self.view.fontMetrics()
-        padding = metrics.horizontalAdvance("M") * 3 // 2
+        padding = metrics.horizontalAdvance("M") * 5 // 4
         for column, sample in _WIDTHS.items():
             self.view.setColumnWidth(column, metrics.horizontalAdvance(sample) + padding)

@@ -8,9 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
 from PySide6.QtWidgets import (
-    QDialog,
     QDockWidget,
-    QFileDialog,
     QMainWindow,
     QMessageBox,
     QStackedWidget,
@@ -19,7 +17,6 @@ from PySide6.QtWidgets import (
 
 import qgui
 from qgui.core import advice
-from qgui.core.errors import QguiError
 from qgui.core.messages import Failed, Progress
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.core.results import BackendTiming
@@ -33,11 +30,12 @@ from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
+from qgui.ui.filing import Filing, show
 from qgui.ui.inspector import Inspector
 from qgui.ui.jobs import Job
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
-from qgui.ui.recovery import Autosave, Leftover, leftovers
+from qgui.ui.recovery import Autosave
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
@@ -45,7 +43,7 @@ from qgui.ui.steps import next_step, reasons_against
 from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
-from qgui.ui.workflow import Then, Workflow, failure_of
+from qgui.ui.workflow import Then, Workflow
 
 
 class MainWindow(QMainWindow):
@@ -75,12 +73,12 @@ class MainWindow(QMainWindow):
         self.client.setParent(self)
         self.workflow = Workflow(self.document, self.client, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
-        self._state_folder = state_folder
+        self.filing = Filing(self, self.document, self.workflow, self.client, settings, state_folder)
         self._painted = False
+        self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
         self._building: QTimer | None = None
         self._closing = False
-        self._after_saving: Then | None = None
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
         self._build_docks()
@@ -138,10 +136,10 @@ class MainWindow(QMainWindow):
         slots = {
             ActionId.OPEN_MODEL: self.ask_for_model,
             ActionId.OPEN_DATA: self.ask_for_data,
-            ActionId.OPEN_RECIPE: self.ask_for_recipe,
-            ActionId.SAVE: self.save,
-            ActionId.SAVE_AS: self.save_as,
-            ActionId.CLOSE_MODEL: lambda: self._leaving(self.document.close_model),
+            ActionId.OPEN_RECIPE: self.filing.ask_for_recipe,
+            ActionId.SAVE: self.filing.save,
+            ActionId.SAVE_AS: self.filing.save_as,
+            ActionId.CLOSE_MODEL: lambda: self.filing.leave(self.document.close_model),
             ActionId.QUIT: self.close,
             ActionId.UNDO: self.document.undo_stack.undo,
             ActionId.REDO: self.document.undo_stack.redo,
@@ -174,6 +172,8 @@ class MainWindow(QMainWindow):
         document.model_changed.connect(self._refresh_page)
         document.model_changed.connect(self._introduce_model)
         document.file_changed.connect(self._refresh_title)
+        document.recipe_changed.connect(self._forget_done)
+        document.model_changed.connect(self._forget_done)
         document.notice.connect(self.workbench.tell)
         document.undo_stack.indexChanged.connect(self._name_undo)
         client.log_line.connect(self.workbench.log_panel.add)
@@ -183,6 +183,9 @@ class MainWindow(QMainWindow):
         )
         client.replaced.connect(lambda why: self.workbench.log_panel.add("warning", why))
         workflow.failed.connect(self.show_failure)
+        self.filing.failed.connect(self.show_failure)
+        self.filing.saved.connect(self._on_done)
+        self.filing.leftovers_found.connect(self.start_page.show_leftover)
         workflow.trust_needed.connect(self.ask_for_trust)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
@@ -197,11 +200,11 @@ class MainWindow(QMainWindow):
         self.bar.backend.measuring_wanted.connect(self.actions_by_id[ActionId.MEASURE_BACKENDS].trigger)
         page = self.start_page
         page.model_wanted.connect(self.ask_for_model)
-        page.recipe_wanted.connect(self.ask_for_recipe)
+        page.recipe_wanted.connect(self.filing.ask_for_recipe)
         page.example_wanted.connect(self.open_example)
         page.recent_wanted.connect(self.open_recent)
-        page.restore_wanted.connect(self.restore)
-        page.discard_wanted.connect(self._discard)
+        page.restore_wanted.connect(self.filing.restore)
+        page.discard_wanted.connect(self.filing.discard)
 
     # The panels, which are built after the first paint
 
@@ -277,8 +280,10 @@ class MainWindow(QMainWindow):
         self.bar.emphasize(following[0] if following else None)
         threads = self.settings.get(options.THREADS)
         self.status.show_engine(self.client.state, self.document.machine, backend, threads)
+        self.status.show_data(self.document.data)
         if not busy:
-            self.status.show_idle(following[1] if following else self.tr("Done. Every decision can still be changed."))
+            hint = following[1] if following else self.tr("Done. Every decision can still be changed.")
+            self.status.show_idle(f"{self._done} {hint}".strip())
         elif self.client.state is WorkerState.STARTING:
             self.status.show_job(busy, self.tr("the engine is starting"))
         else:
@@ -304,6 +309,7 @@ class MainWindow(QMainWindow):
         self.workbench.introduce(" ".join(sentences))
 
     def _on_done(self, sentence: str) -> None:
+        self._done = sentence
         self.workbench.log_panel.add("info", sentence)
 
     def _on_step(self, step: str) -> None:
@@ -313,9 +319,21 @@ class MainWindow(QMainWindow):
             self.workbench.show_ranges()
         if step not in {"model", "data"}:
             self.workbench.end_introduction()
+        self._tell_notes(step)
         if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
             weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
             self.layer_panel.select(weighted[:1])
+
+    def _forget_done(self) -> None:
+        self._done = ""
+
+    def _tell_notes(self, step: str) -> None:
+        """Say what the engine noted about the data or the quantized model."""
+        document = self.document
+        if step == "data" and document.data is not None and document.data.notes:
+            self.workbench.introduce(" ".join(document.data.notes), more=True)
+        elif step == "quantize" and document.result is not None and document.result.notes:
+            self.workbench.tell(" ".join(document.result.notes))
 
     def show_log(self) -> None:
         """Show the log, also where no model is open."""
@@ -329,19 +347,15 @@ class MainWindow(QMainWindow):
 
     # Dialogs
 
-    def _open_dialog(self, dialog: QDialog) -> None:
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
-
     def ask_for_model(self) -> None:
         """Let the person choose a model."""
 
         def ask() -> None:
             dialog = OpenModelDialog(self)
             dialog.chosen.connect(self.open_model)
-            self._open_dialog(dialog)
+            show(dialog)
 
-        self._leaving(ask)
+        self.filing.leave(ask)
 
     def ask_for_data(self) -> None:
         """Let the person choose data."""
@@ -352,40 +366,29 @@ class MainWindow(QMainWindow):
             return None
         dialog = OpenDataDialog(self.document.model, self.document.recipe.data, self)
         dialog.chosen.connect(self.workflow.open_data)
-        self._open_dialog(dialog)
+        show(dialog)
         return dialog
-
-    def ask_for_recipe(self) -> None:
-        """Let the person choose a recipe file."""
-
-        def ask() -> None:
-            dialog = QFileDialog(self, self.tr("Open recipe"), self.settings.get(options.LAST_FOLDER))
-            dialog.setNameFilter(self.tr("QGUI recipes ({pattern})").format(pattern=f"*{SUFFIX} *.json"))
-            dialog.fileSelected.connect(lambda path: self.open_recipe(Path(path)))
-            self._open_dialog(dialog)
-
-        self._leaving(ask)
 
     def ask_for_export(self) -> None:
         """Let the person choose folder and formats."""
-        self._open_dialog(ExportDialog(self.document, self.workflow, self.settings, self))
+        show(ExportDialog(self.document, self.workflow, self.settings, self))
 
     def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
         """Ask whether code that a file holds may run."""
         dialog = TrustDialog(failure, self.theme, self)
         dialog.accepted.connect(go_on)
-        self._open_dialog(dialog)
+        show(dialog)
 
     def show_failure(self, failure: Failed) -> None:
         """Show what failed."""
         self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
-        self._open_dialog(FailureDialog(failure, self.theme, self))
+        show(FailureDialog(failure, self.theme, self))
 
     def show_backends(self, timings: tuple[BackendTiming, ...]) -> None:
         """Show measured backends and offer the fastest."""
         dialog = BackendDialog(timings, self.document.recipe.backend, self)
         dialog.chosen.connect(self.document.change_backend)
-        self._open_dialog(dialog)
+        show(dialog)
 
     def show_about(self) -> None:
         """Show version, engine and processor."""
@@ -395,9 +398,9 @@ class MainWindow(QMainWindow):
             lines += [f"PyTorch {machine.torch_version}", f"{machine.cpu} ({machine.capability})"]
         box = QMessageBox(QMessageBox.Icon.NoIcon, self.tr("About QGUI"), "\n\n".join(lines), parent=self)
         box.setObjectName("aboutBox")
-        self._open_dialog(box)
+        show(box)
 
-    # Opening and saving
+    # Opening
 
     def open_model(self, model: ModelReference, data: DataReference | None = None) -> None:
         """Open a model, with its data where they are given."""
@@ -405,70 +408,14 @@ class MainWindow(QMainWindow):
 
     def open_example(self, example: Example) -> None:
         """Open a bundled example with its data."""
-        self._leaving(lambda: self.open_model(ModelReference(example.source), DataReference(example.data)))
+        self.filing.leave(lambda: self.open_model(ModelReference(example.source), DataReference(example.data)))
 
     def open_recent(self, entry: RecentEntry) -> None:
         """Open what was open lately."""
         if entry.kind == "recipe":
-            self._leaving(lambda: self.open_recipe(Path(entry.text)))
+            self.filing.leave(lambda: self.filing.open_recipe(Path(entry.text)))
         else:
-            self._leaving(lambda: self.open_model(ModelReference(entry.text, entry.weights)))
-
-    def open_recipe(self, path: Path) -> None:
-        """Open a recipe file."""
-        self.settings.set(options.LAST_FOLDER, str(path.absolute().parent))
-        self.workflow.open_recipe(path)
-
-    def offer_leftovers(self) -> None:
-        """Offer decisions that a program which ended unexpectedly left behind."""
-        found = leftovers(self._state_folder)
-        self.start_page.show_leftover(found[0] if found else None)
-
-    def restore(self, leftover: Leftover) -> None:
-        """Open decisions that were kept before a crash."""
-        self.workflow.restore(leftover.recipe, leftover.path)
-        self._discard(leftover)
-
-    def _discard(self, leftover: Leftover) -> None:
-        leftover.discard()
-        self.offer_leftovers()
-
-    def save(self) -> None:
-        """Save the decisions to their file, asking for one where there is none."""
-        if self.document.path is None:
-            self.save_as()
-        else:
-            self._save_to(self.document.path)
-
-    def save_as(self) -> None:
-        """Save the decisions to a file that the person chooses."""
-        folder = self.settings.get(options.LAST_FOLDER) or str(Path.home())
-        dialog = QFileDialog(self, self.tr("Save recipe"), str(Path(folder) / self.document.title))
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(SUFFIX.removeprefix("."))
-        dialog.setNameFilter(self.tr("QGUI recipes ({pattern})").format(pattern=f"*{SUFFIX}"))
-        dialog.fileSelected.connect(lambda path: self._save_to(Path(path)))
-        dialog.rejected.connect(self._forget_leaving)
-        self._open_dialog(dialog)
-
-    def _save_to(self, path: Path) -> None:
-        try:
-            self.document.save(path)
-        except QguiError as error:
-            self._forget_leaving()
-            self.show_failure(failure_of(error))
-            return
-        self.settings.set(options.LAST_FOLDER, str(path.absolute().parent))
-        self.settings.add_recent(RecentEntry("recipe", str(path.absolute())))
-        self._on_done(self.tr("Saved {path}.").format(path=path))
-        then, self._after_saving = self._after_saving, None
-        if then is not None:
-            then()
-
-    def _forget_leaving(self) -> None:
-        self._after_saving = None
-
-    # Measuring
+            self.filing.leave(lambda: self.open_model(ModelReference(entry.text, entry.weights)))
 
     def compare(self) -> None:
         """Measure float against quantized and show the panel."""
@@ -477,58 +424,10 @@ class MainWindow(QMainWindow):
 
     # Leaving
 
-    def _leaving(self, then: Then) -> None:
-        """Go on when the decisions are saved, given up, or there are none; ask where a job runs."""
-        if self.client.busy:
-            self._ask_about_job(lambda: self._leaving(then))
-        elif self.document.modified:
-            self._ask_about_decisions(then)
-        else:
-            then()
-
-    def _ask_about_job(self, then: Then) -> None:
-        box = QMessageBox(self)
-        box.setObjectName("runningJobBox")
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("QGUI")
-        box.setText(self.tr("{title} is still running.").format(title=self._busy_with()))
-        box.setInformativeText(self.tr("Cancel the job and go on?"))
-        stop = box.addButton(self.tr("Cancel the job"), QMessageBox.ButtonRole.AcceptRole)
-        box.addButton(self.tr("Keep working"), QMessageBox.ButtonRole.RejectRole)
-
-        def decided() -> None:
-            if box.clickedButton() is stop:
-                self.client.abandon()
-                then()
-
-        box.finished.connect(decided)
-        self._open_dialog(box)
-
-    def _ask_about_decisions(self, then: Then) -> None:
-        box = QMessageBox(self)
-        box.setObjectName("unsavedBox")
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("QGUI")
-        box.setText(self.tr("Save your decisions for {name}?").format(name=self.document.title))
-        box.setInformativeText(self.tr("Without saving they are lost."))
-        buttons = QMessageBox.StandardButton
-        box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
-        box.setDefaultButton(buttons.Save)
-
-        def decided(result: int) -> None:
-            if result == buttons.Discard:
-                then()
-            elif result == buttons.Save:
-                self._after_saving = then
-                self.save()
-
-        box.finished.connect(decided)
-        self._open_dialog(box)
-
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self._closing and (self.client.busy or self.document.modified):
             event.ignore()
-            self._leaving(self.close_without_asking)
+            self.filing.leave(self.close_without_asking)
             return
         self.settings.set_window(self.saveGeometry(), self.saveState())
         self.settings.sync()
@@ -550,7 +449,9 @@ class MainWindow(QMainWindow):
         if stored is None or not self.restoreGeometry(stored[0]) or not self.restoreState(stored[1]):
             self.resize(max(1280, 200 * width), 800)
             self.resizeDocks(
-                [self.layer_dock, self.inspector_dock], [76 * width, 41 * width], Qt.Orientation.Horizontal
+                [self.layer_dock, self.inspector_dock],
+                [self.layer_panel.comfortable_width(), 41 * width],
+                Qt.Orientation.Horizontal,
             )
 
     def event(self, event: QEvent) -> bool:
@@ -580,9 +481,9 @@ class MainWindow(QMainWindow):
         event.acceptProposedAction()
         match Path(path).suffix:
             case ".qgui":
-                self._leaving(lambda: self.open_recipe(Path(path)))
+                self.filing.leave(lambda: self.filing.open_recipe(Path(path)))
             case ".pt" | ".pth":
-                self._leaving(lambda: self.open_model(ModelReference(path)))
+                self.filing.leave(lambda: self.open_model(ModelReference(path)))
             case suffix:
                 dialog = self._data_dialog()
                 if dialog is not None:

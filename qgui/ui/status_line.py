@@ -6,7 +6,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
 
 from qgui.core.messages import Progress
-from qgui.core.results import MachineDescription
+from qgui.core.results import DataDescription, MachineDescription
 from qgui.ui import formatting
 from qgui.ui.worker_client import WorkerState
 
@@ -40,11 +40,14 @@ class StatusLine(QWidget):
         self.engine = QLabel(self)
         self.engine.setObjectName("statusEngine")
         self.engine.setProperty("faint", True)
+        self.data = QLabel(self)
+        self.data.setObjectName("statusData")
+        self.data.setProperty("faint", True)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 2)
         layout.setSpacing(10)
         layout.addWidget(self.text, 1)
-        for widget in (self.bar, self.left, self.cancel, self.engine):
+        for widget in (self.bar, self.left, self.cancel, self.data, self.engine):
             layout.addWidget(widget)
         # A job must not move the panels above it.
         self.setFixedHeight(self.cancel.sizeHint().height() + 4)
@@ -81,6 +84,19 @@ class StatusLine(QWidget):
         self.text.setText(f"{progress.phase}  {count}".rstrip())
         left = progress.seconds_left
         self.left.setText("" if left is None else self.tr("{time} left").format(time=formatting.duration(left)))
+
+    def show_data(self, data: DataDescription | None) -> None:
+        """Show which data is open and how its samples are used."""
+        self.data.setVisible(data is not None)
+        if data is None:
+            return
+        source = formatting.shortened(data.source, 28)
+        counts = self.tr("{calibration} to calibrate, {evaluation} to evaluate").format(
+            calibration=data.calibration, evaluation=data.evaluation
+        )
+        self.data.setText(source)
+        shape = ", ".join(formatting.shape(shape) for shape in data.input_shapes)
+        self.data.setToolTip(f"{data.source}: {counts}. {self.tr('Input')} {shape}.")
 
     def show_engine(self, state: WorkerState, machine: MachineDescription | None, backend: str, threads: int) -> None:
         """Show how the engine is and what it computes with."""

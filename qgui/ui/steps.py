@@ -88,7 +88,9 @@ def next_step(document: Document) -> tuple[ActionId, str] | None:
     if document.model is None:
         return ActionId.OPEN_MODEL, tr("Open a model, or try an example.")
     if document.data is None:
-        return ActionId.OPEN_DATA, tr("Next: open data to calibrate and compare with.")
+        if document.needs_calibration:
+            return ActionId.OPEN_DATA, tr("Next: open data to calibrate and compare with.")
+        return ActionId.OPEN_DATA, tr("Next: open data to compare with.")
     if all(rule.mode is Mode.FLOAT for rule in document.recipe.rules.values()):
         return None
     if document.needs_calibration and document.ranges is None:

@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options_given = _parse(argv)
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    qInstallMessageHandler(_drop_platform_chatter)
+    chatter, hook = qInstallMessageHandler(_drop_platform_chatter), sys.excepthook
     out: Path = options_given.out.absolute()
     application = create_application()
     with tempfile.TemporaryDirectory(prefix="qgui-tour-") as folder:
@@ -236,6 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             window.close_without_asking()
             window.deleteLater()
             QApplication.processEvents()
+            qInstallMessageHandler(chatter)
+            sys.excepthook = hook
     print(f"Report:  {report}")
     print(f"Picture: {next(path for path in tour.pictures if 'compare' in path.name)}")
     return 0

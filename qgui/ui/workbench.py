@@ -161,10 +161,16 @@ class Workbench(QWidget):
         self.log_panel.add("info", sentence)
         self.notice.tell(sentence, self.tr("OK"), self.tr("Hide this."), self.notice.hide)
 
-    def introduce(self, sentence: str) -> None:
-        """Show a sentence about a fresh model; it leaves with the first step of the work."""
-        self._introduction = sentence
-        self.tell(sentence)
+    def introduce(self, sentence: str, more: bool = False) -> None:
+        """Show a sentence about a fresh model or its data; it leaves with the first step of the work.
+
+        Args:
+            sentence: What to say.
+            more: Whether what was said before still stands, where it has not been dismissed.
+        """
+        standing = more and self.notice.isVisible() and self.notice.label.text() == self._introduction
+        self._introduction = f"{self._introduction} {sentence}" if standing else sentence
+        self.tell(self._introduction)
 
     def end_introduction(self) -> None:
         """Hide the sentence about the fresh model, where it is still there."""

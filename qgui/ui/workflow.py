@@ -102,11 +102,24 @@ class Workflow(QObject):
             return
         self._open_decisions(recipe, path, trust, then)
 
-    def restore(self, recipe: Recipe, path: Path | None) -> None:
-        """Open decisions that were saved automatically."""
-        self._open_decisions(recipe, path, False, self._document.mark_modified)
+    def restore(self, recipe: Recipe, path: Path | None, restored: Then) -> None:
+        """Open decisions that were saved automatically.
 
-    def _open_decisions(self, recipe: Recipe, path: Path | None, trust: bool, then: Then) -> None:
+        Args:
+            recipe: The decisions.
+            path: The file they belong to, None where there is none.
+            restored: Called when they are open.
+        """
+
+        def opened() -> None:
+            self._document.mark_modified()
+            restored()
+
+        self._open_decisions(recipe, path, trust=False, then=_nothing, at_once=opened)
+
+    def _open_decisions(
+        self, recipe: Recipe, path: Path | None, trust: bool, then: Then, at_once: Then = _nothing
+    ) -> None:
         if not recipe.model.source:
             error = QguiError(
                 self.tr("Could not open the recipe"),
@@ -120,6 +133,7 @@ class Workflow(QObject):
             self._engine_digest = None
             given = msgspec.structs.replace(recipe, model=event.reference)
             changed = self._document.open_recipe(event.model, given, path)
+            at_once()
             if path is not None:
                 self._settings.add_recent(RecentEntry("recipe", str(path)))
             if changed:
@@ -131,7 +145,7 @@ class Workflow(QObject):
             else:
                 then()
 
-        self._open(recipe.model, trust, opened, lambda: self._open_decisions(recipe, path, True, then))
+        self._open(recipe.model, trust, opened, lambda: self._open_decisions(recipe, path, True, then, at_once))
 
     def _open(
         self,

@@ -64,14 +64,14 @@ def test_that_the_start_page_restores_decisions(
     qtbot: QtBot, kept: Autosave, document: Document, window: MainWindow
 ) -> None:
     end_without_a_word(kept)
-    window.offer_leftovers()
+    window.filing.offer_leftovers()
     page = window.start_page
     assert page.recovered.isVisible()
     with qtbot.waitSignal(window.workflow.step_finished, check_params_cb=lambda step: step == "model"):
         page.recovered.button.click()
     assert window.document.recipe.rule("head").mode is Mode.FLOAT
     assert window.document.modified
-    assert leftovers(window._state_folder) == []
+    assert leftovers(window.filing._state_folder) == []
 
 
 def test_that_settings_return_defaults_for_nonsense(tmp_path: Path) -> None:

@@ -278,12 +278,12 @@ def test_that_closing_with_unsaved_decisions_asks(qtbot: QtBot, opened: MainWind
 def test_that_saved_decisions_open_again(qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
     opened.document.decide("Mode", ["head"], decisions.mode_edit(Mode.FLOAT, "x86"))
     path = tmp_path / "mine.qgui"
-    opened._save_to(path)
+    opened.filing.save_to(path)
     assert not opened.isWindowModified()
     saved = recipe_file.load(path)
     opened.document.decide("Mode", ["head"], decisions.mode_edit(Mode.STATIC, "x86"))
     with qtbot.waitSignal(**step(opened, "data")):
-        opened.open_recipe(path)
+        opened.filing.open_recipe(path)
     assert opened.document.recipe == saved
     assert opened.windowTitle() == "mine.qgui[*] - QGUI"
     assert not opened.isWindowModified()
@@ -293,7 +293,7 @@ def test_that_saved_decisions_open_again(qtbot: QtBot, opened: MainWindow, tmp_p
 def test_that_a_full_disk_at_saving_is_told_and_keeps_the_decisions_unsaved(opened: MainWindow, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     opened.document.decide("Mode", ["head"], decisions.mode_edit(Mode.FLOAT, "x86"))
-    opened._save_to(tmp_path / "file" / "mine.qgui")
+    opened.filing.save_to(tmp_path / "file" / "mine.qgui")
     assert opened.document.modified
     assert "Could not write" in dialog(opened, "failureDialog").findChild(QWidget, "failure_what").text()  # type: ignore[attr-defined]
 
@@ -302,7 +302,7 @@ def test_that_a_damaged_recipe_is_told_in_one_sentence(qtbot: QtBot, window: Mai
     path = tmp_path / "broken.qgui"
     path.write_text("{")
     with qtbot.waitSignal(window.workflow.failed) as failed:
-        window.open_recipe(path)
+        window.filing.open_recipe(path)
     assert "not a recipe" in failed.args[0].why
     dialog(window, "failureDialog").accept()
 
