@@ -77,6 +77,7 @@ class MainWindow(QMainWindow):
         self._painted = False
         self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
+        self._page_later = Later(self._show_model, self)
         self._building: QTimer | None = None
         self._closing = False
         self.actions_by_id = Actions(self, theme)
@@ -169,8 +170,7 @@ class MainWindow(QMainWindow):
             document.undo_stack.canRedoChanged,
         ):
             signal.connect(self._actions_later.ask)
-        document.model_changed.connect(self._refresh_page)
-        document.model_changed.connect(self._introduce_model)
+        document.model_changed.connect(self._page_later.ask)
         document.file_changed.connect(self._refresh_title)
         document.recipe_changed.connect(self._forget_done)
         document.model_changed.connect(self._forget_done)
@@ -237,6 +237,11 @@ class MainWindow(QMainWindow):
     def _on_selection(self, names: tuple[str, ...]) -> None:
         self.inspector.show_layers(names)
         self.workbench.show_layers(names)
+
+    def _show_model(self) -> None:
+        """Turn to the page that fits, in a turn of the event loop of its own: laying it out takes its time."""
+        self._refresh_page()
+        self._introduce_model()
 
     def _refresh_page(self) -> None:
         opened = self.document.model is not None
