@@ -52,7 +52,7 @@ class Workflow(QObject):
         self._client = client
         self._settings = settings
         self._engine_digest: str | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="qgui-", ignore_cleanup_errors=True)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._calibrations = 0
         client.ready.connect(self._on_ready)
         client.failed.connect(self._on_failed)
@@ -60,7 +60,15 @@ class Workflow(QObject):
 
     def close(self) -> None:
         """Remove the working files."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _file(self, name: str) -> Path:
+        """Return where a working file belongs; the folder is made when the first one needs it."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="qgui-", ignore_cleanup_errors=True)
+        return Path(self._folder.name) / name
 
     def _on_ready(self, machine: MachineDescription) -> None:
         self._document.set_machine(machine)
@@ -203,7 +211,7 @@ class Workflow(QObject):
             then()
 
         self._calibrations += 1
-        path = Path(self._folder.name) / f"statistics-{self._calibrations}.npz"
+        path = self._file(f"statistics-{self._calibrations}.npz")
         job = self._job(messages.Calibrate(path=str(path)), self.tr("Calibrating"))
         self._client.submit(job.success(calibrated))
 
@@ -289,7 +297,7 @@ class Workflow(QObject):
     def weight_ranges(self, layer: str, then: Callable[[Path], None], failed: Callable[[str], None]) -> None:
         """Ask what each observer would choose for a layer's weight; later questions replace those that wait."""
         self._client.drop_waiting(messages.WeightRanges)
-        path = Path(self._folder.name) / "weight.npz"
+        path = self._file("weight.npz")
         job = Job(messages.WeightRanges(layer=layer, path=str(path)), self.tr("Reading weights"), quiet=True)
         job.success(lambda event: then(Path(event.path)))
         job.failure(lambda event: failed(f"{event.what}: {event.why}"))
