@@ -178,7 +178,7 @@ class LayerModel(QAbstractItemModel):
         self._emit_all(Column.NAME, Column.MACS)
 
     def _emit_all(self, first: Column, last: Column) -> None:
-        """Say that columns changed in all rows: a view redraws as a whole when told of the first level."""
+        """Say that columns changed in all rows, by the first level: `LayerView` then redraws as a whole."""
         if self._root.rows:
             self._emit(self._root.rows, first, last)
 

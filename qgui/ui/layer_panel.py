@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
@@ -29,7 +29,7 @@ from qgui.ui.document import Document
 from qgui.ui.later import Later
 from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
-from qgui.ui.layer_model import LayerModel
+from qgui.ui.layer_model import Index, LayerModel
 from qgui.ui.layer_tree import Row
 from qgui.ui.theme import Theme
 
@@ -84,6 +84,11 @@ class LayerView(QTreeView):
         header.setFirstSectionMovable(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+
+    def dataChanged(self, top_left: Index, bottom_right: Index, roles: Sequence[int] = ()) -> None:
+        """Redraw the whole view: the model tells of the first level where all rows changed, Qt redraws just that."""
+        super().dataChanged(top_left, bottom_right, list(roles))
+        self.viewport().update()
 
 
 class LayerPanel(QWidget):

@@ -2,7 +2,9 @@ import time
 
 import pytest
 import ui_samples
-from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, Qt
+from PySide6.QtGui import QPaintEvent, QRegion
+from PySide6.QtWidgets import QAbstractItemView
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -144,3 +146,31 @@ def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -
     document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
     panel.grab()
     assert time.perf_counter() - began < 1.0
+
+
+def test_that_new_results_redraw_rows_of_every_depth(calibrated: Document, theme: Theme, qtbot: QtBot) -> None:
+    panel = LayerPanel(calibrated, theme)
+    qtbot.addWidget(panel)
+    with qtbot.waitExposed(panel):
+        panel.show()
+    panel.view.setFixedHeight(panel.view.header().height() + 2 * panel.view.rowHeight(panel.view.model().index(0, 0)))
+    inner = panel.filter.mapFromSource(panel.model.index_of("stem.act"))
+    panel.view.scrollTo(inner, QAbstractItemView.ScrollHint.PositionAtTop)
+    qtbot.waitUntil(lambda: panel.view.indexAt(QPoint(0, 0)).parent().isValid())
+    painted = PaintedRegion()
+    panel.view.viewport().installEventFilter(painted)
+    calibrated.set_comparison(ui_samples.comparison(calibrated.recipe))
+    qtbot.waitUntil(lambda: painted.region.contains(panel.view.viewport().rect()))
+
+
+class PaintedRegion(QObject):
+    """Remembers what was painted of a widget."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.region = QRegion()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if isinstance(event, QPaintEvent):
+            self.region = self.region.united(event.region())
+        return False
