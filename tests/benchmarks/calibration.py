@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
-import psutil
 import torch
 import torchvision
 from torch.ao.quantization import HistogramObserver, QConfig, QConfigMapping, default_per_channel_weight_observer
@@ -85,13 +85,17 @@ def measure(rounds: int) -> dict[str, float]:
 
 
 def growth(graphs: describe.Graphs, wanted: dict[str, str]) -> float:
-    """Return by how many MB eight times as many samples let the process grow beyond the first ones."""
-    process = psutil.Process()
+    """Return by how many MB eight times as many samples raise the peak memory that the first ones reached."""
     few, many = batches(2), 16
     collect.collect(graphs.fused, wanted, few, 2 * BATCH, Progress())
-    before = process.memory_info().rss
+    before = peak_kb()
     collect.collect(graphs.fused, wanted, (few[i % 2] for i in range(many)), many * BATCH, Progress())
-    return (process.memory_info().rss - before) / 1e6
+    return (peak_kb() - before) / 1e3
+
+
+def peak_kb() -> int:
+    """Return the greatest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main() -> int:
