@@ -17,6 +17,8 @@ from qgui.core.qparams import Grid, QParams, qparams_of_range
 from qgui.core.recipe import Observer, ObserverKind
 from qgui.core.statistics import TensorStatistics, rebin
 
+#: Above this many points, over all channels, a range is searched in fewer steps.
+_MANY_POINTS = 200_000
 #: Ratio that stands for "no noise at all".
 NO_NOISE_DB = 200.0
 
@@ -285,11 +287,13 @@ def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QPar
         best_high[better] = high_share[better]
 
     ones = np.ones(distribution.channels)
-    for share in np.geomspace(0.02, 1.0, 40)[:-1]:
+    # Thousands of channels share the time that one tensor may take; their bounds are chosen a little more coarsely.
+    many = distribution.points.size > _MANY_POINTS
+    for share in np.geomspace(0.1 if many else 0.02, 1.0, 12 if many else 40)[:-1]:
         attempt(ones * share, ones * share)
     two_sided = not grid.symmetric and bool(np.any(full_low < 0)) and bool(np.any(full_high > 0))
-    for reach in (0.5, 0.25, 0.1, 0.03):
-        factors = 1.0 + np.linspace(-reach, reach, 9)
+    for reach in (0.12, 0.04) if many else (0.5, 0.25, 0.1, 0.03):
+        factors = 1.0 + np.linspace(-reach, reach, 5 if many else 9)
         for factor in factors:
             if two_sided:
                 attempt(np.minimum(best_low * factor, 1.0), best_high.copy())

@@ -35,7 +35,7 @@ def compare(session: Session, progress: Progress, threads: int = 1, batch_size: 
     variants, notes = _variants(session, batch_size)
     times = latency.measure(variants, threads, runs, progress)
     latencies = tuple(latency.latency_of(v, t) for v, t in zip(variants, times, strict=True))
-    notes += [*model.description.notes, *opened.samples.notes]
+    notes += [*model.description.notes, *opened.notes]
     layers = _profiled(session, threads, progress)
     eager = next(x for x in latencies if x.subject == "float" and x.runtime == "eager")
     best = min((x for x in latencies if x.subject == "quantized"), key=lambda x: x.median_ms)

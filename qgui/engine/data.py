@@ -77,11 +77,14 @@ class Data:
             raise QguiError(WHAT, f"{reference.source} holds no samples", "Choose data with at least two samples.")
         self.reference = reference
         self.samples = samples
+        self.notes = samples.notes
         held_out = samples.held_out if isinstance(samples, ExampleDigits) else 0
-        if isinstance(samples, RandomSamples):
-            # Any number of them means as little; the wish for more than there are must not stop a measurement.
-            reference = msgspec.structs.replace(reference, calibrate=min(reference.calibrate, len(samples) // 2))
-        self.calibration, self.evaluation = split(len(samples), reference, held_out)
+        count = len(samples)
+        if reference.calibrate >= count > 1 and not (reference.overlap or held_out):
+            reference = msgspec.structs.replace(reference, calibrate=count // 2)
+            note = f"There are {count} samples: {count // 2} of them calibrate, so that others are left to evaluate."
+            self.notes = (*self.notes, note)
+        self.calibration, self.evaluation = split(count, reference, held_out)
 
     @cached_property
     def first(self) -> Batch:
@@ -120,7 +123,7 @@ class Data:
             input_shapes=tuple(tuple(t.shape) for t in self.first.tensors),
             labelled=self.samples.labelled,
             classes=self.samples.classes,
-            notes=self.samples.notes,
+            notes=self.notes,
         )
 
 

@@ -13,6 +13,7 @@ from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.plan import Choice
 from qgui.core.qparams import weight_grid
+from qgui.core.ranges import Distribution
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Observer, WeightSetting
 from qgui.engine.fx import decide
 from qgui.engine.opened import OpenedModel
@@ -29,11 +30,14 @@ def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
         raise QguiError("Could not show the weight", f"{layer} has no single weight", "Choose a Conv or Linear layer.")
     arrays: dict[str, Any] = {"minimum": rows.min(axis=1), "maximum": rows.max(axis=1)}
     arrays["counts"], arrays["edges"] = np.histogram(rows, bins=512)
-    for scheme in ("per_tensor_symmetric", "per_channel_symmetric"):
-        setting = WeightSetting(qscheme=scheme)
-        for choice in choices(model, layer, setting):
+    embedding = model.description.layer(layer).type in legality.EMBEDDINGS
+    wide, narrow = WeightSetting(qscheme="per_tensor_symmetric"), WeightSetting(qscheme="per_channel_symmetric")
+    settings = (WeightSetting("quint8", "per_channel_affine_float_qparams"),) if embedding else (wide, narrow)
+    for setting in settings:
+        distribution = ranges.of_weight(rows, setting.per_channel)
+        for choice in choices(model, layer, setting, distribution):
             key = f"{setting.granularity}/{choice.observer.kind.value}"
-            cost = ranges.assess(ranges.of_weight(rows, setting.per_channel), choice.qparams)
+            cost = ranges.assess(distribution, choice.qparams)
             noise = cost.rounding + cost.clipping
             by_row = [ranges.decibel(float(s), float(n)) for s, n in zip(cost.energy, noise, strict=True)]
             arrays |= {
@@ -50,14 +54,26 @@ def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
     temporary.replace(path)
 
 
-def choices(model: OpenedModel, layer: str, setting: WeightSetting) -> list[Choice]:
-    """Return what every automatic observer would choose for a layer's weight, and what that costs."""
+def choices(
+    model: OpenedModel, layer: str, setting: WeightSetting, distribution: Distribution | None = None
+) -> list[Choice]:
+    """Return what every automatic observer that a layer's weight may have would choose, and what that costs.
+
+    Args:
+        model: The open model.
+        layer: Layer path.
+        setting: Weight setting; its observer does not matter.
+        distribution: Where the weight's values lie, if that is known already.
+    """
     rows = rows_of(model, layer)
     if rows is None:
         return []
-    distribution, grid = ranges.of_weight(rows, setting.per_channel), weight_grid(setting)
+    distribution = distribution or ranges.of_weight(rows, setting.per_channel)
+    grid, reasons = weight_grid(setting), legality.weight_observers(model.description.layer(layer), setting)
     found = []
     for kind in AUTOMATIC_OBSERVERS:
+        if reasons[kind]:
+            continue
         qparams = ranges.chosen_qparams(Observer(kind), distribution, grid, setting.per_channel)
         cost = ranges.assess(distribution, qparams)
         found.append(Choice(Observer(kind), qparams, cost.sqnr_db, cost.clipped))

@@ -104,6 +104,14 @@ def test_using_up_all_samples_for_calibration_is_told() -> None:
         data.split(10, DataReference(calibrate=10))
 
 
+def test_too_few_samples_are_halved_and_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "few.npz"
+    np.savez(path, x=np.zeros((7, 3), np.float32))
+    found = opened(str(path), calibrate=100)
+    assert (len(found.calibration), len(found.evaluation)) == (3, 4)
+    assert "There are 7 samples: 3 of them calibrate" in found.describe().notes[-1]
+
+
 def test_calibrating_with_no_sample_is_told() -> None:
     with pytest.raises(QguiError, match="at least one sample"):
         data.split(10, DataReference(calibrate=0))
