@@ -439,6 +439,8 @@ def reason_of(kind: str, error: Exception) -> str:
             place = f"{file.replace(chr(92), '/').rsplit('/', 1)[-1]}, line {step.tb_lineno}"
         step = step.tb_next
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "co_varnames is too small" in text:
+        text = "its forward is wrapped by a decorator, which torch.fx cannot look through"
     return f"{kind}: {text}" + (f", at {place}" if place else "")
 
 
