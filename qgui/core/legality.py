@@ -252,7 +252,7 @@ def corrected(rule: Rule, layer: Layer, backend: str) -> Rule:
         weight = msgspec.structs.replace(weight, qscheme=start.qscheme)
     if weight_observers(layer, weight).get(weight.observer.kind):
         weight = msgspec.structs.replace(weight, observer=Observer())
-    return Rule(mode, weight, rule.activation)
+    return msgspec.structs.replace(rule, mode=mode, weight=weight)
 
 
 def corrected_recipe(recipe: Recipe, layers: tuple[Layer, ...]) -> tuple[Recipe, tuple[str, ...]]:

@@ -67,11 +67,20 @@ class Observer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WeightSetting(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a layer's weight is quantized."""
+    """How a layer's weight is quantized.
+
+    Attributes:
+        dtype: Quantized dtype.
+        qscheme: Quantization scheme.
+        observer: Chooses the range, per channel where the qscheme is.
+        channel_bounds: Output channel and the bound the person fixed for it, which stands instead of what the
+            observer chooses there; the channel's range is mirrored at zero. Only for `per_channel_symmetric`.
+    """
 
     dtype: WeightDtype = "qint8"
     qscheme: WeightScheme = "per_channel_symmetric"
     observer: Observer = Observer()
+    channel_bounds: tuple[tuple[int, float], ...] = ()
 
     @property
     def per_channel(self) -> bool:
@@ -94,11 +103,25 @@ class ActivationSetting(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the person decided for one layer."""
+    """What the person decided for one layer.
+
+    Attributes:
+        mode: How the layer computes.
+        weight: How its weight is quantized.
+        activation: How its output is quantized.
+        equalize: Whether its channels may be scaled against its neighbours' (cross-layer equalization, Nagel et al.,
+            "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019).
+        correct_bias: Whether its bias takes up the mean error of the rounded weight (bias correction, same paper).
+        adaround: Whether its weight is rounded as learned from the layer's inputs (Nagel et al., "Up or Down?
+            Adaptive Rounding for Post-Training Quantization", ICML 2020) instead of to the nearest level.
+    """
 
     mode: Mode = Mode.FLOAT
     weight: WeightSetting = WeightSetting()
     activation: ActivationSetting = ActivationSetting()
+    equalize: bool = False
+    correct_bias: bool = False
+    adaround: bool = False
 
 
 FLOAT_RULE = Rule()
@@ -132,6 +155,9 @@ class DataReference(msgspec.Struct, frozen=True, omit_defaults=True):
         overlap: Whether calibration samples may be evaluated too.
         batch_size: Samples per batch in calibration and evaluation.
         metric: `PATH.py:CALLABLE` of another metric, or empty for accuracy.
+        excluded: Indices of samples that are left out of calibration.
+        finite_only: Whether ranges are computed from the finite values where an activation holds NaN or infinite
+            ones; without it such an activation stops the calibration.
     """
 
     source: str = ""
@@ -146,6 +172,8 @@ class DataReference(msgspec.Struct, frozen=True, omit_defaults=True):
     overlap: bool = False
     batch_size: int = 8
     metric: str = ""
+    excluded: tuple[int, ...] = ()
+    finite_only: bool = False
 
 
 class Recipe(msgspec.Struct, frozen=True):
