@@ -24,7 +24,6 @@ NO_NOISE_DB = 200.0
 
 Float64 = npt.NDArray[np.float64]
 Bounds = tuple[Float64, Float64]
-Criterion = Callable[[QParams], Float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,21 +355,6 @@ def _divergence(distribution: Distribution, qparams: QParams) -> Float64:
         terms = np.where(p > 0, p * np.log(p / q), 0.0)
     result: Float64 = terms.sum(axis=1)
     return result
-
-
-def brute_force_bounds(distribution: Distribution, grid: Grid, criterion: ObserverKind, steps: int = 200) -> Bounds:
-    """Return the best bounds of one whole tensor among `steps` squared pairs: a slow reference for MSE and entropy."""
-    cost_of: Criterion
-    if criterion is ObserverKind.MSE:
-        cost_of = lambda qparams: _squared_error(distribution, qparams)  # noqa: E731
-    else:
-        cost_of = lambda qparams: _divergence(distribution, qparams)  # noqa: E731
-    shares = np.linspace(0.005, 1.0, steps)
-    low, high = min(float(distribution.low[0]), 0.0), max(float(distribution.high[0]), 0.0)
-    lows = [0.0] if low == 0.0 else [low * s for s in shares]
-    highs = [0.0] if high == 0.0 else [high * s for s in shares]
-    best = min((float(cost_of(qparams_of_range(a, b, grid))[0]), a, b) for a in lows for b in highs)
-    return np.array([best[1]]), np.array([best[2]])
 
 
 def histogram_of(distribution: Distribution, bins: int = 256) -> tuple[Float64, Float64]:
