@@ -187,9 +187,19 @@ class Assessment:
     elements: Float64
 
     @property
+    def error(self) -> float:
+        """Expected sum of squared errors of the whole tensor."""
+        return float((self.rounding + self.clipping).sum())
+
+    @property
+    def clipping_share(self) -> float:
+        """Share of the squared error that clipping causes, 0 to 1; the rest is rounding."""
+        return float(self.clipping.sum()) / self.error if self.error > 0.0 else 0.0
+
+    @property
     def sqnr_db(self) -> float:
         """Predicted signal to quantization noise ratio of the whole tensor in dB."""
-        return decibel(float(self.energy.sum()), float((self.rounding + self.clipping).sum()))
+        return decibel(float(self.energy.sum()), self.error)
 
     @property
     def clipped(self) -> float:
