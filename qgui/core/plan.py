@@ -136,7 +136,7 @@ class ActivationRanges:
     def candidates(self, tensor: str, setting: ActivationSetting) -> list[ActivationSetting]:
         """Return the settings among which a person chooses: every automatic observer, and the one that is set.
 
-        The set one keeps its parameters. Where the operation prescribes scale and zero point there is nothing to choose.
+        The set one keeps its parameters. There is one only where the operation prescribes scale and zero point.
         """
         if self.owner(tensor).fixed is not None:
             return [setting]

@@ -42,6 +42,7 @@ class Workbench(QWidget):
         data_wanted: The person wants to open data from here.
         comparison_wanted: The person wants to measure from here.
         layer_wanted: The path of a layer that the person wants to see.
+        step_wanted: 1 for the next layer, -1 for the one before.
 
     Args:
         document: What is shown.
@@ -55,6 +56,7 @@ class Workbench(QWidget):
     data_wanted = Signal()
     comparison_wanted = Signal()
     layer_wanted = Signal(str)
+    step_wanted = Signal(int)
 
     ranges_panel: RangesPanel
     weights_panel: WeightsPanel
@@ -99,6 +101,7 @@ class Workbench(QWidget):
         self.ranges_panel = RangesPanel(self._document, self._theme, self._settings, self)
         self.ranges_panel.calibration_wanted.connect(self.calibration_wanted)
         self.ranges_panel.data_wanted.connect(self.data_wanted)
+        self.ranges_panel.step_wanted.connect(self.step_wanted)
         self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
         yield
         self.weights_panel = WeightsPanel(self._document, self._workflow, self._theme, self)
