@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QSize, Qt, Signal
@@ -34,6 +34,11 @@ class ObserverColumn(enum.IntEnum):
     MORE = 8
 
 
+_COLUMNS = tuple(ObserverColumn)
+_NUMBERS = frozenset(_COLUMNS[ObserverColumn.LOW : ObserverColumn.USE])
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
 class ObserverModel(QAbstractTableModel):
     """One row for each observer.
 
@@ -55,10 +60,28 @@ class ObserverModel(QAbstractTableModel):
         self._hidden: set[ObserverKind] = set()
         self._can_use = True
         self._samples: dict[tuple[ObserverKind, str], QPixmap] = {}
+        self._best: Choice | None = None
+        self._bold = QFont()
+        self._bold.setBold(True)
+        self._titles = self._make_titles()
+        role = Qt.ItemDataRole
+        # A view asks for eight roles of every cell it draws: those that are not here cost nothing.
+        self._answers: dict[int, Callable[[Choice, ObserverColumn], Any]] = {
+            role.DisplayRole: self._text,
+            role.ToolTipRole: self._tool_tip,
+            role.CheckStateRole: self._check_state,
+            role.DecorationRole: self._sample,
+            role.TextAlignmentRole: lambda _, column: _RIGHT if column in _NUMBERS else None,
+            role.FontRole: self._font,
+            role.ForegroundRole: self._foreground,
+            role.AccessibleTextRole: self._accessible_text,
+        }
         theme.changed.connect(self._on_theme_changed)
 
     def show_choices(self, choices: Sequence[Choice], used: ObserverKind | None, can_use: bool) -> None:
         """Show what observers choose; where just a range by hand comes or goes, the other rows stay."""
+        automatic = [choice for choice in choices if choice.observer.kind is not ObserverKind.FIXED]
+        self._best = min(automatic, key=lambda choice: choice.cost.error, default=None)
         before, after = len(self._choices), len(choices)
         if before and after == before + 1:
             self.beginInsertRows(QModelIndex(), before, before)
@@ -106,7 +129,16 @@ class ObserverModel(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(ObserverColumn):
             return None
-        titles = (
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._titles[section][0]
+        if role == Qt.ItemDataRole.TextAlignmentRole and ObserverColumn.OBSERVER < section < ObserverColumn.USE:
+            return _RIGHT
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._titles[section][1]
+        return None
+
+    def _make_titles(self) -> tuple[tuple[str, str], ...]:
+        return (
             (self.tr("Observer"), self.tr("Tick an observer to show its range in the plot.")),
             (self.tr("Min"), self.tr("Least value that can be represented.")),
             (self.tr("Max"), self.tr("Greatest value that can be represented.")),
@@ -117,39 +149,23 @@ class ObserverModel(QAbstractTableModel):
             ("", self.tr("Use this observer for the layer.")),
             ("", self.tr("Use this observer for several layers.")),
         )
-        if role == Qt.ItemDataRole.DisplayRole:
-            return titles[section][0]
-        if role == Qt.ItemDataRole.TextAlignmentRole and ObserverColumn.OBSERVER < section < ObserverColumn.USE:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return titles[section][1]
-        return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid():
+        answer = self._answers.get(role)
+        if answer is None or not index.isValid():
             return None
-        choice, column = self._choices[index.row()], ObserverColumn(index.column())
-        kind = choice.observer.kind
-        match role:
-            case Qt.ItemDataRole.DisplayRole:
-                return self._text(choice, column)
-            case Qt.ItemDataRole.ToolTipRole:
-                return self._tool_tip(choice, column)
-            case Qt.ItemDataRole.CheckStateRole if column is ObserverColumn.OBSERVER:
-                return Qt.CheckState.Unchecked if kind in self._hidden else Qt.CheckState.Checked
-            case Qt.ItemDataRole.DecorationRole if column is ObserverColumn.OBSERVER:
-                return self._sample(kind)
-            case Qt.ItemDataRole.TextAlignmentRole if ObserverColumn.OBSERVER < column < ObserverColumn.USE:
-                return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            case Qt.ItemDataRole.FontRole if kind is self._used:
-                font = QFont()
-                font.setBold(True)
-                return font
-            case Qt.ItemDataRole.ForegroundRole:
-                return self._foreground(choice, column)
-            case Qt.ItemDataRole.AccessibleTextRole:
-                return f"{self.headerData(column, Qt.Orientation.Horizontal)} {self._text(choice, column)}".strip()
-        return None
+        return answer(self._choices[index.row()], _COLUMNS[index.column()])
+
+    def _check_state(self, choice: Choice, column: ObserverColumn) -> Qt.CheckState | None:
+        if column is not ObserverColumn.OBSERVER:
+            return None
+        return Qt.CheckState.Unchecked if choice.observer.kind in self._hidden else Qt.CheckState.Checked
+
+    def _font(self, choice: Choice, column: ObserverColumn) -> QFont | None:
+        return self._bold if choice.observer.kind is self._used else None
+
+    def _accessible_text(self, choice: Choice, column: ObserverColumn) -> str:
+        return f"{self._titles[column][0]} {self._text(choice, column)}".strip()
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         if role != Qt.ItemDataRole.CheckStateRole or index.column() != ObserverColumn.OBSERVER:
@@ -169,11 +185,10 @@ class ObserverModel(QAbstractTableModel):
     @property
     def best(self) -> Choice | None:
         """The automatic observer of the least predicted error."""
-        automatic = [choice for choice in self._choices if choice.observer.kind is not ObserverKind.FIXED]
-        return min(automatic, key=lambda choice: choice.cost.error, default=None)
+        return self._best
 
     def _foreground(self, choice: Choice, column: ObserverColumn) -> QColor | None:
-        used, best = choice.observer.kind is self._used, self.best
+        used, best = choice.observer.kind is self._used, self._best
         if column is ObserverColumn.MORE or (column is ObserverColumn.USE and not used):
             return QColor(self._theme.colours.accent)
         if column is ObserverColumn.SQNR and best is not None and choice.cost.error <= best.cost.error:
@@ -194,7 +209,7 @@ class ObserverModel(QAbstractTableModel):
             case ObserverColumn.ZERO_POINT:
                 return str(int(qparams.zero_point[0]))
             case ObserverColumn.SQNR:
-                best = self.best
+                best = self._best
                 mark = "★ " if best is not None and choice.cost.error <= best.cost.error else ""
                 number = self.tr("exact") if choice.sqnr_db >= 200 else formatting.number_fixed(choice.sqnr_db, 1)
                 return mark + number
@@ -230,7 +245,10 @@ class ObserverModel(QAbstractTableModel):
             return self.tr("Use {name} for this layer.").format(name=observer_label(choice.observer.kind))
         return observer_sentence(choice.observer.kind)
 
-    def _sample(self, kind: ObserverKind) -> QPixmap:
+    def _sample(self, choice: Choice, column: ObserverColumn) -> QPixmap | None:
+        if column is not ObserverColumn.OBSERVER:
+            return None
+        kind = choice.observer.kind
         colour = self._theme.observer_colour(kind)
         if (kind, colour) in self._samples:
             return self._samples[kind, colour]

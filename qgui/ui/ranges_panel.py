@@ -323,8 +323,8 @@ class RangesPanel(QWidget):
         if self._document.ranges is not None and self._adjustable():
             notes.append(
                 self.tr(
-                    "Drag the range or its edges, type its bounds, or press ← → in the plot (Shift: lower bound, Ctrl: ten "
-                    "steps). Ctrl+Z takes it back."
+                    "Drag the range or its edges, type its bounds, or press ← → in the plot (Shift: lower bound, "
+                    "Ctrl: ten steps). Ctrl+Z takes it back."
                 )
             )
         return notes
@@ -344,7 +344,10 @@ class RangesPanel(QWidget):
             ),
             self.tr("mean {mean}").format(mean=formatting.number(seen.mean)),
         ]
-        if seen.zeros > 0:
+        if seen.minimum == seen.maximum:
+            value = formatting.number(seen.minimum)
+            facts[1:] = [self.tr("all the same, {value}: any range that holds it loses nothing").format(value=value)]
+        elif seen.zeros > 0:
             facts.append(self.tr("{share} exact zeros, not drawn").format(share=formatting.percent(seen.zeros)))
         if seen.nan or seen.infinite:
             facts.append(self.tr("{count} NaN or infinite, left out").format(count=seen.nan + seen.infinite))

@@ -71,6 +71,7 @@ class Workbench(QWidget):
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
+        self._stale: set[RangesPanel | WeightsPanel] = set()
         self._why_not_compare = ""
         self._introduction = ""
         self.built = False
@@ -83,6 +84,7 @@ class Workbench(QWidget):
         self.tabs.setAccessibleName(self.tr("Panels"))
         self.tabs.setDocumentMode(True)
         self._add(self.log_panel, self.tr("Log"), self.tr("What the engine said."))
+        self.tabs.currentChanged.connect(self._show_in_front)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -135,9 +137,15 @@ class Workbench(QWidget):
     def show_layers(self, names: tuple[str, ...]) -> None:
         """Show the selected layers."""
         self._layers = names
-        if self.built:
-            self.ranges_panel.show_layers(names)
-            self.weights_panel.show_layers(names)
+        self._stale = {self.ranges_panel, self.weights_panel} if self.built else set()
+        self._show_in_front()
+
+    def _show_in_front(self) -> None:
+        """Show the selected layers in the panel that is seen; the others follow when they come to the front."""
+        panel = self.tabs.currentWidget()
+        if panel in self._stale:
+            self._stale.discard(panel)
+            panel.show_layers(self._layers)
 
     def set_why_not_compare(self, reason: str) -> None:
         """Say why comparing is not possible now; empty where it is."""

@@ -1,8 +1,8 @@
 """What dragging a range and stepping through layers take: `python tests/benchmarks/ranges_panel.py [--json]`.
 
 The whole window, offscreen, with a model of 300 tensors that reach as far as real ones do: 4 batches, tails, a ReLU.
-`drag_ms`: from the mouse event to the painted frame. `select_cold_ms`, `select_warm_ms`: from the key in the layer table
-to the painted plot with the lines of all observers; cold, nothing was computed for the layer before.
+`drag_ms`: from the mouse event to the painted frame. `select_cold_ms`, `select_warm_ms`: from the key in the layer
+table to the painted plot with the lines of all observers; cold, nothing was computed for the layer before.
 Each with median, 95th percentile and maximum in milliseconds.
 """
 
@@ -14,10 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests" / "ui"))
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
 
 import numpy as np
 import ui_samples
@@ -176,6 +174,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--steps", type=int, default=200)
     options = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     with tempfile.TemporaryDirectory() as name:
         measurement = Measurement(Path(name))
         measurement.calibrate(ahead=False)
