@@ -155,7 +155,7 @@ def choose(observer: Observer, distribution: Distribution, grid: Grid) -> Bounds
         case ObserverKind.MSE:
             return _search(distribution, grid, lambda qparams: _squared_error(distribution, qparams))
         case ObserverKind.ENTROPY:
-            return _search(distribution, grid, lambda qparams: _divergence(distribution, qparams))
+            return _search(distribution, grid, lambda qparams: _divergences(distribution, qparams))
         case ObserverKind.FIXED:
             return _fixed(distribution, observer)
 
@@ -214,6 +214,11 @@ def assess(distribution: Distribution, qparams: QParams) -> Assessment:
     )
 
 
+def divergence(distribution: Distribution, qparams: QParams) -> float:
+    """Return the information in nats that a scale and zero point lose on a whole tensor: the criterion of Entropy."""
+    return float(_divergences(distribution, qparams)[0])
+
+
 def decibel(signal: float, noise: float) -> float:
     """Return the ratio of two energies in dB, at most 200 (no noise); 0 where there is no signal."""
     if signal <= 0.0:
@@ -268,7 +273,7 @@ def _fixed(distribution: Distribution, observer: Observer) -> Bounds:
 
 
 def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QParams], Float64]) -> Bounds:
-    """Return the bounds of least criterion: both ends shrunk together, then each end by itself, ever finer."""
+    """Return the bounds of least criterion: both ends shrunk together, or either alone, then each in turn, ever finer."""
     full_low, full_high = np.minimum(distribution.low, 0.0), np.maximum(distribution.high, 0.0)
     if grid.symmetric:
         full_high = np.maximum(-full_low, full_high)
@@ -291,8 +296,12 @@ def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QPar
     for share in np.geomspace(0.1 if many else 0.02, 1.0, 12 if many else 40)[:-1]:
         attempt(ones * share, ones * share)
     two_sided = not grid.symmetric and bool(np.any(full_low < 0)) and bool(np.any(full_high > 0))
-    for reach in (0.12, 0.04) if many else (0.5, 0.25, 0.1, 0.03):
-        factors = 1.0 + np.linspace(-reach, reach, 5 if many else 9)
+    # GELU and the like end sharply on one side only: there the ends must not shrink together.
+    for share in np.geomspace(0.1, 1.0, 6 if many else 14)[:-1] if two_sided else ():
+        attempt(ones, ones * share)
+        attempt(ones * share, ones)
+    for reach in (0.12, 0.04) if many else (0.3, 0.15, 0.07, 0.03):
+        factors = 1.0 + np.linspace(-reach, reach, 5 if many else 13)
         for factor in factors:
             if two_sided:
                 attempt(np.minimum(best_low * factor, 1.0), best_high.copy())
@@ -329,7 +338,7 @@ def _squared_error(distribution: Distribution, qparams: QParams) -> Float64:
     return result
 
 
-def _divergence(distribution: Distribution, qparams: QParams) -> Float64:
+def _divergences(distribution: Distribution, qparams: QParams) -> Float64:
     """Return KL(P || Q): P the distribution, Q what is left when each level's mass is spread over its points.
 
     As in Migacz, "8-bit Inference with TensorRT" (GTC 2017): what lies outside counts to the outermost level.
