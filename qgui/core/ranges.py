@@ -273,7 +273,7 @@ def _fixed(distribution: Distribution, observer: Observer) -> Bounds:
 
 
 def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QParams], Float64]) -> Bounds:
-    """Return the bounds of least criterion: both ends shrunk together, or either alone, then each in turn, ever finer."""
+    """Return the bounds of least criterion: both ends shrunk together or either alone, then each in turn, finer."""
     full_low, full_high = np.minimum(distribution.low, 0.0), np.maximum(distribution.high, 0.0)
     if grid.symmetric:
         full_high = np.maximum(-full_low, full_high)
