@@ -73,6 +73,11 @@ class Script:
             return messages.Failed(
                 job=command.job, what="Could not open evil.pt", why="it wants to run code", needs_trust=True
             )
+        if (FOLDER / "crashed").exists():
+            if self.source.endswith("doomed crash"):
+                os._exit(9)
+            if self.source.endswith("vanishing crash"):
+                return messages.Failed(job=command.job, what="Could not open the model", why="there is no file")
         if self.source == "example:missing":
             return messages.Failed(
                 job=command.job, what="Could not open the model", why="no such example", next_step="Choose another."
