@@ -20,7 +20,7 @@ class LayerFilter(QSortFilterProxyModel):
 
     def __init__(self, model: LayerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._model = model
+        self.layer_model = model
         self._text = ""
         self._type = ""
         self._mode: Mode | None = None
@@ -47,15 +47,15 @@ class LayerFilter(QSortFilterProxyModel):
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
         if not self.active:
             return True
-        above = self._model.row(source_parent)
-        row = above.rows[source_row] if above is not None else self._model.top(source_row)
+        above = self.layer_model.row(source_parent)
+        row = above.rows[source_row] if above is not None else self.layer_model.top(source_row)
         return self._matches(row)
 
     def matching_layers(self) -> list[str]:
         """Return the paths of the layers that carry a rule and match, in order."""
         return [
             row.layer.name
-            for row in self._model.rows()
+            for row in self.layer_model.rows()
             if row.layer is not None and row.layer.head and self._matches(row)
         ]
 
@@ -65,7 +65,7 @@ class LayerFilter(QSortFilterProxyModel):
             return False
         if not layer.head and row.parent is not None and row.parent.layer is not None and self._matches(row.parent):
             return True
-        if self._mode is not None and self._model.cells.mode(row) is not self._mode:
+        if self._mode is not None and self.layer_model.cells.mode(row) is not self._mode:
             return False
         if self._type and layer.type != self._type:
             return False

@@ -128,7 +128,7 @@ class MainWindow(QMainWindow):
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
         show_log.triggered.connect(self.show_log)
-        fill_menu_bar(self, self.actions_by_id, self.layer_panel.mode_actions, [*views, show_log], self.bar.theme_menu)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel.menu, [*views, show_log], self.bar.theme_menu)
         self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.status, 1)
@@ -325,9 +325,8 @@ class MainWindow(QMainWindow):
         if step not in {"model", "data"}:
             self.workbench.end_introduction()
         self._tell_notes(step)
-        if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
-            weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
-            self.layer_panel.select(weighted[:1])
+        if step in {"model", "data"} and not self.layer_panel.selected_layers():
+            self.layer_panel.select_first()
 
     def _forget_done(self) -> None:
         self._done = ""
@@ -455,7 +454,7 @@ class MainWindow(QMainWindow):
             self.resize(max(1280, 200 * width), 800)
             self.resizeDocks(
                 [self.layer_dock, self.inspector_dock],
-                [self.layer_panel.comfortable_width(), 41 * width],
+                [self.layer_panel.view.comfortable_width(), 41 * width],
                 Qt.Orientation.Horizontal,
             )
 
