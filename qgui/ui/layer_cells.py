@@ -157,13 +157,16 @@ class LayerCells(QObject):
 
     def _mode_text(self, row: Row) -> str:
         if row.layer is not None and not row.layer.head:
-            return self.tr("fused into {head}").format(head=formatting.short_path(row.layer.group))
+            return self.tr("fused")
         mode = self.mode(row)
         return mode.value if mode is not None else self.tr("mixed")
 
     def _observer_text(self, layer: Layer) -> str:
         rule = self._document.recipe.rule(layer.name)
-        if not layer.head or rule.mode not in {Mode.STATIC, Mode.QAT}:
+        read_as_int8 = rule.mode in {Mode.STATIC, Mode.QAT} or (
+            layer.kind == "input" and self._document.needs_calibration
+        )
+        if not layer.head or not read_as_int8:
             return ""
         if layer.type in legality.FIXED_QPARAMS:
             return self.tr("prescribed")
@@ -186,7 +189,7 @@ class LayerCells(QObject):
         return rule.weight.dtype if rule.weight.dtype == "float16" else rule.weight.granularity
 
     def _measured(self, layer: Layer, column: Column) -> float | None:
-        result = self._document.layer_result(layer.name)
+        result = self._document.measurement(layer.name)
         if result is None:
             return None
         match column:
@@ -224,7 +227,7 @@ class LayerCells(QObject):
         return None
 
     def _slower(self, layer: Layer) -> bool:
-        result = self._document.layer_result(layer.name)
+        result = self._document.measurement(layer.name)
         if result is None or result.float_ms is None or result.quantized_ms is None:
             return False
         return result.quantized_ms > 1.1 * result.float_ms and result.mode is not Mode.FLOAT

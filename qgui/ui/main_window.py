@@ -110,7 +110,6 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.layer_dock)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
         width = self.fontMetrics().averageCharWidth()
-        self.inspector.setMinimumWidth(32 * width)
         self.layer_panel.setMinimumWidth(40 * width)
 
     def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
