@@ -60,14 +60,14 @@ class Inspector(QScrollArea):
         layout.addWidget(self.mode_note)
         self.weight = self._build_weight()
         self.activation = self._build_activation()
-        body = QWidget(self)
-        column = QVBoxLayout(body)
+        self._body = QWidget(self)
+        column = QVBoxLayout(self._body)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
         for widget in (self.facts, self.decision, self.weight, self.activation):
             column.addWidget(widget)
         column.addStretch(1)
-        self.setWidget(body)
+        self.setWidget(self._body)
         self._connect()
         self._later.now()
 
@@ -144,7 +144,7 @@ class Inspector(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:
         """Ask for the width in which nothing is cut off, with the bar that scrolls a low window."""
-        wanted = self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        wanted = self._body.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
         return QSize(wanted + 2 * self.frameWidth(), super().minimumSizeHint().height())
 
     def show_layers(self, names: Sequence[str]) -> None:

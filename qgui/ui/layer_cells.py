@@ -269,7 +269,10 @@ class LayerCells(QObject):
         return self._italic if stale or (row.layer is not None and not row.layer.head) else None
 
     def _accessible_text(self, row: Row, column: Column) -> str:
-        return f"{self.titles()[column][0]}: {self.text(row, column) or formatting.NOTHING}"
+        text = self.text(row, column)
+        if column is Column.MODE and row.layer is not None and not row.layer.head:
+            text = self.tr("fused into {head}").format(head=row.layer.group)
+        return f"{self.titles()[column][0]}: {text or formatting.NOTHING}"
 
 
 def leaf_sentence(layer: Layer) -> str:

@@ -89,7 +89,7 @@ class LayerView(QTreeView):
     def comfortable_width(self) -> int:
         """Return the width in which the columns up to SQNR can be read."""
         columns = sum(self.columnWidth(column) for column in range(Column.SQNR + 1))
-        return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+        return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth() + 8
 
     # Folding
 

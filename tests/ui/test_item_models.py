@@ -62,7 +62,9 @@ def test_that_fused_layers_stand_under_their_head(document: Document, theme: The
     model = LayerModel(document, theme)
     fused = model.index_of("stem.bn")
     assert fused.parent() == model.index_of("stem.conv")
-    assert "fused into conv" in text(model, "stem.bn", Column.MODE)
+    assert text(model, "stem.bn", Column.MODE) == "fused"
+    assert "stem.conv" in fused.siblingAtColumn(Column.MODE).data(Qt.ItemDataRole.ToolTipRole)
+    assert fused.siblingAtColumn(Column.MODE).data(Qt.ItemDataRole.AccessibleTextRole) == "Mode: fused into stem.conv"
     assert "stem.conv" in fused.data(Qt.ItemDataRole.ToolTipRole)
 
 
