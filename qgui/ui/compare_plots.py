@@ -75,7 +75,8 @@ class LabelledPlot(Plot):
     def range_beside(self, value: float, texts: Sequence[str]) -> float:
         """Return the end of the axis that leaves room for texts at the right of a value."""
         width = float(self.plotItem.vb.width())
-        room = max((self.fontMetrics().horizontalAdvance(text) for text in texts), default=0)
+        metrics = self.fontMetrics()
+        room = max((metrics.horizontalAdvance(text) for text in texts), default=0) + metrics.height()
         return value * width / max(width - room, width / 3, 1.0)
 
 
@@ -128,7 +129,7 @@ class LatencyPlot(LabelledPlot):
         """Leave room for the medians at the right edge."""
         if not self._latencies:
             return
-        end = self.range_beside(self._widest * 1.02, [f"{item.toPlainText()}  " for item in self._medians])
+        end = self.range_beside(self._widest * 1.02, [item.toPlainText() for item in self._medians])
         for place, median in enumerate(self._medians):
             median.setPos(end, place)
         self.setXRange(0, end, padding=0)
@@ -199,7 +200,7 @@ class PairPlot(LabelledPlot):
         """Leave room for the values beside their bars."""
         if self._values is None:
             return
-        end = self.range_beside(max(*self._values, 1e-9), [f"{text}  " for text in self._texts])
+        end = self.range_beside(max(*self._values, 1e-9), self._texts)
         self.setXRange(0, max(end, self._limit), padding=0)
         self.setYRange(-0.5, 1.5, padding=0)
 

@@ -49,12 +49,12 @@ def delta_texts(comparison: Comparison) -> tuple[str, str]:
     delta = comparison.accuracy_delta
     if delta is None:
         return "", ""
-    interval = translate("{low} to {high}")
     if comparison.float_accuracy is not None and comparison.float_accuracy.metric is not None:
         low, high = formatting.number(delta.low), formatting.number(delta.high)
-        return formatting.number(delta.value), interval.format(low=low, high=high)
+        return formatting.number(delta.value), translate("{low} to {high}").format(low=low, high=high)
     points = translate("{value} points").format(value=formatting.points(delta.value))
-    return points, interval.format(low=formatting.points(delta.low), high=formatting.points(delta.high))
+    low, high = formatting.points(delta.low), formatting.points(delta.high)
+    return points, translate("{low} to {high} points").format(low=low, high=high)
 
 
 def _accuracy_rows(comparison: Comparison) -> list[ComparisonRow]:
