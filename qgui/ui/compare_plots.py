@@ -77,7 +77,7 @@ class LabelledPlot(Plot):
         width = float(self.plotItem.vb.width())
         metrics = self.fontMetrics()
         room = max((metrics.horizontalAdvance(text) for text in texts), default=0) + metrics.height()
-        return value * width / max(width - room, width / 3, 1.0)
+        return float(value * width / max(width - room, width / 3, 1.0))
 
 
 class LatencyPlot(LabelledPlot):
