@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from qgui.core.layers import Layer
 from qgui.ui import formatting
@@ -31,11 +31,14 @@ class LayerFacts(QWidget):
         self.title.setFont(bold)
         self.subtitle = self._label("layerFactsSubtitle")
         self.subtitle.setProperty("faint", True)
-        self._form = QFormLayout()
-        self._form.setHorizontalSpacing(12)
-        self._form.setVerticalSpacing(2)
+        # A form layout gives wrapped lines the height of one where rows above are hidden.
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.setVerticalSpacing(2)
+        grid.setColumnStretch(1, 1)
+        self._captions: dict[str, QLabel] = {}
         self._values: dict[str, QLabel] = {}
-        for key, text in (
+        rows = (
             ("input", self.tr("Input")),
             ("output", self.tr("Output")),
             ("weight", self.tr("Weight")),
@@ -46,12 +49,14 @@ class LayerFacts(QWidget):
             ("became", self.tr("Became")),
             ("sqnr", self.tr("SQNR")),
             ("time", self.tr("Time")),
-        ):
+        )
+        for row, (key, text) in enumerate(rows):
             value = self._label(f"layerFact_{key}")
             caption = QLabel(text, self)
             caption.setProperty("faint", True)
-            self._form.addRow(caption, value)
-            self._values[key] = value
+            grid.addWidget(caption, row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(value, row, 1)
+            self._captions[key], self._values[key] = caption, value
         self.stale = self._label("layerFactsStale")
         self.stale.setProperty("faint", True)
         self.note = self._label("layerFactsNote")
@@ -60,7 +65,7 @@ class LayerFacts(QWidget):
         layout.setSpacing(3)
         for widget in (self.title, self.subtitle):
             layout.addWidget(widget)
-        layout.addLayout(self._form)
+        layout.addLayout(grid)
         layout.addWidget(self.stale)
         layout.addWidget(self.note)
 
@@ -128,7 +133,8 @@ class LayerFacts(QWidget):
             text = facts.get(key, "")
             label.setText(text)
             self._mark(label, bool(text) and key in stale)
-            self._form.setRowVisible(label, bool(text))
+            for widget in (self._captions[key], label):
+                widget.setVisible(bool(text))
         old = self.tr("In italics: before the last decisions.") if any(facts.get(key) for key in stale) else ""
         self.stale.setText(old)
         self.stale.setVisible(bool(old))
