@@ -48,6 +48,8 @@ NUMBERS = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS, Column.PARAME
 _MEASURED = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS})
 #: Numbers stand at the right.
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+#: Behind the title of a sorted column of numbers, so that the mark of the order does not cover it.
+ROOM_FOR_MARK = "\u2003"
 #: Below this ratio a layer is pointed out.
 POOR_SQNR_DB = 15.0
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt
 
 from qgui.core.recipe import Mode
-from qgui.ui.layer_cells import SORT_ROLE
+from qgui.ui.layer_cells import NUMBERS, ROOM_FOR_MARK, SORT_ROLE
 from qgui.ui.layer_model import Index, LayerModel
 from qgui.ui.layer_tree import Row
 
@@ -34,6 +36,11 @@ class LayerFilter(QSortFilterProxyModel):
     def active(self) -> bool:
         """Whether any criterion is set."""
         return bool(self._text or self._type or self._mode)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        title = super().headerData(section, orientation, role)
+        marked = role == Qt.ItemDataRole.DisplayRole and section == self.sortColumn() and section in NUMBERS
+        return f"{title}{ROOM_FOR_MARK}" if marked else title
 
     def set_criteria(self, text: str, layer_type: str, mode: Mode | None) -> None:
         """Filter by a part of path or type, by an exact type, and by mode; empty values let everything through."""

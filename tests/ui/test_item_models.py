@@ -139,6 +139,19 @@ def test_that_layer_results_sort_and_keep_unknown_last(calibrated: Document, the
 
 
 @pytest.mark.slow
+def test_that_other_results_keep_the_order_that_the_header_shows(calibrated: Document, theme: Theme) -> None:
+    model = LayerResultModel(theme)
+    comparison = ui_samples.comparison(calibrated.recipe)
+    model.show_comparison(comparison)
+    model.sort(ResultColumn.SQNR, Qt.SortOrder.DescendingOrder)
+    worst_last = [model.name(row) for row in range(model.rowCount())]
+    model.show_comparison(ui_samples.comparison(calibrated.recipe))
+    assert [model.name(row) for row in range(model.rowCount())] == worst_last
+    title = str(model.headerData(ResultColumn.SQNR, Qt.Orientation.Horizontal))
+    assert title.strip() == "SQNR dB"
+    assert title != title.strip(), "the mark of the order covers the title"
+
+
 def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -> None:
     document = Document()
     panel = LayerPanel(document, theme)
