@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from qgui.core.results import MachineDescription
 from qgui.ui.actions import ActionId, Actions
-from qgui.ui.layer_menu import LayerMenu
+from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.theme import Theme, ThemeName
 
 
@@ -203,7 +203,7 @@ def theme_menu(theme: Theme, choose: Callable[[ThemeName], None], parent: QWidge
 
 
 def fill_menu_bar(
-    window: QMainWindow, actions: Actions, layers: LayerMenu, views: list[QAction], themes: QMenu
+    window: QMainWindow, actions: Actions, layers: LayerPanel, views: list[QAction], themes: QMenu
 ) -> QMenuBar:
     """Fill the window's menu bar."""
     bar = window.menuBar()
@@ -217,17 +217,21 @@ def fill_menu_bar(
     view = bar.addMenu(window.tr("&View"))
     view.addActions(views)
     view.addSeparator()
+    order = view.addMenu(window.tr("Layer &table"))
+    order.setObjectName("layerTableMenu")
+    layers.view.fill_menu(order)
+    order.aboutToShow.connect(lambda: layers.view.fill_menu(order))
     view.addMenu(themes)
     model = bar.addMenu(window.tr("&Model"))
     model.setObjectName("modelMenu")
-    layers.fill(model)
-    model.aboutToShow.connect(lambda: layers.fill(model))
+    layers.menu.fill(model)
+    model.aboutToShow.connect(lambda: layers.menu.fill(model))
     run = bar.addMenu(window.tr("&Run"))
     for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.COMPARE, None, ActionId.MEASURE_BACKENDS, None,
                  ActionId.CANCEL):  # fmt: skip
         _add(run, actions, name)
     _add(bar.addMenu(window.tr("&Help")), actions, ActionId.ABOUT)
-    for menu in (file_menu, edit, model, run):
+    for menu in (file_menu, edit, view, order, model, run):
         menu.setToolTipsVisible(True)
     return bar
 

@@ -183,21 +183,11 @@ class LayerPanel(QWidget):
     def _show_header_menu(self, position: QPoint) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for column in list(Column)[1:]:
-            title = str(self.model.headerData(column, Qt.Orientation.Horizontal))
-            action = menu.addAction(title)
-            action.setCheckable(True)
-            action.setChecked(not self.view.isColumnHidden(column))
-            action.toggled.connect(lambda shown, column=column: self.view.setColumnHidden(column, not shown))
-        menu.addSeparator()
-        menu.addAction(self.tr("Order of execution"), self.sort_by_execution)
+        menu.setToolTipsVisible(True)
+        self.view.fill_menu(menu)
         menu.popup(self.view.header().mapToGlobal(position))
 
     # Filter and order
-
-    def sort_by_execution(self) -> None:
-        """Show the tree in the order in which the layers run."""
-        self.view.header().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
 
     def _on_criteria(self) -> None:
         self.filter.set_criteria(*self.filter_row.criteria())
@@ -207,6 +197,9 @@ class LayerPanel(QWidget):
     def _on_sort(self, section: int, _order: Qt.SortOrder) -> None:
         """A sorted table is one list: the worst layer of the model stands first, not the worst of each module."""
         self.model.set_flat(section >= 0)
+        mode = Qt.TextElideMode
+        # Where a path stands for a place in the tree, its end tells more than its beginning.
+        self.view.setTextElideMode(mode.ElideLeft if section >= 0 else mode.ElideRight)
         if section >= 0:
             self.view.scrollToTop()
 
@@ -219,7 +212,7 @@ class LayerPanel(QWidget):
         """Show another model as if it were the first: in order of execution, without a filter."""
         self.filter_row.clear()
         self.view.forget_folds()
-        self.sort_by_execution()
+        self.view.sort_by_execution()
 
     def _on_model_reset(self) -> None:
         self.filter_row.fill_types(self.model.rows())

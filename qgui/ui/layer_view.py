@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
+from PySide6.QtGui import QActionGroup
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
 
 from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
@@ -90,6 +91,51 @@ class LayerView(QTreeView):
         """Return the width in which the columns up to SQNR can be read."""
         columns = sum(self.columnWidth(column) for column in range(Column.SQNR + 1))
         return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth() + 8
+
+    # Order and columns
+
+    def sort_by_execution(self) -> None:
+        """Show the tree in the order in which the layers run."""
+        self.header().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+
+    def fill_menu(self, menu: QMenu) -> None:
+        """Fill a menu anew with the orders and columns of the table."""
+        menu.clear()
+        header = self.header()
+        orders = QActionGroup(menu)
+        by_execution = menu.addAction(self.tr("Order of &execution"), self.sort_by_execution)
+        by_execution.setToolTip(self.tr("Show the tree in the order in which the layers run."))
+        by_execution.setCheckable(True)
+        by_execution.setChecked(header.sortIndicatorSection() < 0)
+        orders.addAction(by_execution)
+        for column in Column:
+            title, tip = self._title(column)
+            text = self.tr("Sort by {column}").format(column=title)
+            action = menu.addAction(text)
+            action.triggered.connect(lambda _=False, column=column: self._sort_by(column))
+            action.setToolTip(tip)
+            action.setCheckable(True)
+            action.setChecked(header.sortIndicatorSection() == column)
+            orders.addAction(action)
+        menu.addSeparator()
+        for column in list(Column)[1:]:
+            title, tip = self._title(column)
+            action = menu.addAction(self.tr("Show {column}").format(column=title))
+            action.setToolTip(tip)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(column))
+            action.toggled.connect(lambda shown, column=column: self.setColumnHidden(column, not shown))
+
+    def _title(self, column: Column) -> tuple[str, str]:
+        return self._layers.layer_model.cells.titles()[column]
+
+    def _sort_by(self, column: Column) -> None:
+        """Sort by a column, the other way round where it is sorted by it already."""
+        header = self.header()
+        descending = header.sortIndicatorSection() == column and (
+            header.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
+        )
+        self.sortByColumn(column, Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder)
 
     # Folding
 

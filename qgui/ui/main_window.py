@@ -122,11 +122,15 @@ class MainWindow(QMainWindow):
         self.bar = WindowBar(self.actions_by_id, self.theme, self.choose_theme, self)
         self.addToolBar(self.bar)
         views = [self.layer_dock.toggleViewAction(), self.inspector_dock.toggleViewAction()]
+        for action, tip in zip(
+            views, (self.tr("Show or hide the layer table."), self.tr("Show or hide the inspector.")), strict=True
+        ):
+            action.setToolTip(tip)
         show_log = QAction(self.tr("&Log"), self)
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
         show_log.triggered.connect(self.show_log)
-        fill_menu_bar(self, self.actions_by_id, self.layer_panel.menu, [*views, show_log], self.bar.theme_menu)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel, [*views, show_log], self.bar.theme_menu)
         self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.status, 1)

@@ -125,7 +125,7 @@ def test_that_sorting_by_sqnr_is_numeric_over_the_whole_model(qtbot: QtBot, cali
     numbers = [float(value.replace("\u2212", "-")) for value in shown if value]
     assert numbers == sorted(numbers)
     assert len(numbers) >= 10
-    panel.sort_by_execution()
+    panel.view.sort_by_execution()
     assert not panel.model.flat
 
 

@@ -91,6 +91,23 @@ def test_that_the_menu_bar_offers_what_the_table_does(opened: MainWindow) -> Non
     assert opened.document.recipe.rule("head").weight.qscheme == "per_tensor_symmetric"
 
 
+def test_that_order_and_columns_can_be_chosen_from_the_menu_bar(opened: MainWindow) -> None:
+    menu = opened.menuBar().findChild(QMenu, "layerTableMenu")
+    assert isinstance(menu, QMenu)
+    view = opened.layer_panel.view
+    entry(menu, "Sort by Parameters").trigger()
+    assert opened.layer_panel.model.flat
+    top = opened.layer_panel.filter.index(0, 0).data()
+    entry(menu, "Sort by Parameters").trigger()
+    assert opened.layer_panel.filter.index(0, 0).data() != top
+    menu.aboutToShow.emit()
+    assert entry(menu, "Sort by Parameters").isChecked()
+    entry(menu, "Show Type").trigger()
+    assert view.isColumnHidden(Column.TYPE)
+    entry(menu, "Order of execution").trigger()
+    assert not opened.layer_panel.model.flat
+
+
 def test_that_another_model_is_shown_unfiltered_and_in_order(panel: LayerPanel, document: Document) -> None:
     panel.filter_row.text.setText("conv")
     panel.view.sortByColumn(Column.SQNR, Qt.SortOrder.AscendingOrder)
