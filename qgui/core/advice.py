@@ -43,7 +43,7 @@ def family_of(layers: tuple[Layer, ...]) -> Family:
 def advised_mode(model: ModelDescription) -> tuple[Mode, str]:
     """Return the mode a model starts with and the reason as a sentence."""
     if not model.traced:
-        return Mode.DYNAMIC, "The model does not trace, and dynamic quantization needs no trace."
+        return Mode.DYNAMIC, "Dynamic quantization needs no trace."
     match model.family:
         case Family.RECURRENT:
             return Mode.DYNAMIC, "LSTM and GRU layers spend their time reading weights: dynamic quantization fits."

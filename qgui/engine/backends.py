@@ -26,7 +26,8 @@ def measure(
 ) -> tuple[BackendTiming, ...]:
     """Convert for every engine of the machine, time all in alternation, and return them, fastest first.
 
-    Activations are limited to seven bits where an engine needs it. Engines that do not run come last.
+    Activations are limited to seven bits where an engine needs it; what is trained for one engine serves all. Engines
+    that do not run come last.
     """
     model, opened = session.opened_model, session.opened_data
     batch = session.latency_batch(batch_size)
@@ -36,10 +37,12 @@ def measure(
     variants: list[Variant] = []
     ratios: dict[str, float] = {}
     problems: list[BackendTiming] = []
+    trained = None
     for name in machine.backends():
         progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
         try:
-            built, _ = session.build(for_backend(recipe, name, model.description), progress)
+            built, _ = session.build(for_backend(recipe, name, model.description), progress, trained)
+            trained = trained or built.float_weights
             ratios[name] = _ratio(built, check, reference)
             variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
         except (QguiError, RuntimeError) as error:

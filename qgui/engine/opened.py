@@ -14,7 +14,7 @@ from qgui.core.layers import ModelDescription
 from qgui.core.recipe import ModelReference
 from qgui.engine import collect, sources
 from qgui.engine.data import Batch
-from qgui.engine.fx import describe, plain
+from qgui.engine.fx import describe, inside, plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.outputs import main_output
 
@@ -56,7 +56,7 @@ def traced(reference: ModelReference, loaded: sources.LoadedModel, sample: Batch
         note = describe.reason_of(type(model).__name__, error)
     if note:
         graphs = None
-    return OpenedModel(reference, loaded, graphs, _described(reference, loaded, graphs, note), given)
+    return OpenedModel(reference, loaded, graphs, _described(reference, loaded, sample, graphs, note), given)
 
 
 def _given(model: nn.Module, sample: Batch | None) -> list[str]:
@@ -78,18 +78,22 @@ def _unfaithful(graphs: Graphs, model: nn.Module, sample: Batch, inputs: tuple[A
 
 
 def _described(
-    reference: ModelReference, loaded: sources.LoadedModel, graphs: Graphs | None, note: str
+    reference: ModelReference, loaded: sources.LoadedModel, sample: Batch | None, graphs: Graphs | None, note: str
 ) -> ModelDescription:
     model = loaded.module
     if graphs is not None:
         rows = describe.Rows(model, graphs)
         layers, tensors = rows.layers(), rows.tensors()
         leaves = [path for path in graphs.leaves if path]
-        many = f"{len(leaves)} modules do" if len(leaves) > 1 else "One module does"
-        note = f"{many} not trace and stay whole: {', '.join(leaves[:5])}." if leaves else ""
+        many = (
+            f"{len(leaves)} modules do not trace and stay" if len(leaves) > 1 else "One module does not trace and stays"
+        )
+        note = f"{many} whole: {', '.join(leaves[:5])}." if leaves else ""
     else:
-        layers, tensors = tuple(describe.inside_rows(model, "")), ()
+        layers, tensors = tuple(inside.inside_rows(model, "")), ()
         note = f"The model does not trace ({note}). Its Linear, recurrent and embedding layers can be dynamic."
+    if sample is not None:
+        layers = inside.with_shapes(layers, model, lambda: sample.run(model))
     values = [*model.parameters(), *model.buffers()]
     return ModelDescription(
         source=reference.source,

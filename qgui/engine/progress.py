@@ -36,8 +36,7 @@ class Progress:
         Raises:
             Cancelled: The person asked to stop.
         """
-        if self._cancelled():
-            raise Cancelled
+        self.check()
         now = time.monotonic()
         if phase != self._phase:
             self._phase, self._began, self._told = phase, now, 0.0
@@ -46,3 +45,12 @@ class Progress:
         self._told = now
         left = (now - self._began) / done * (total - done) if done and total else None
         self._listener(phase, done, total, left)
+
+    def check(self) -> None:
+        """Tell nothing, but stop where asked to: for places that come by often.
+
+        Raises:
+            Cancelled: The person asked to stop.
+        """
+        if self._cancelled():
+            raise Cancelled

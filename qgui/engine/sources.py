@@ -104,6 +104,10 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
     options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") and not named else {}
     try:
         module = torchvision.models.get_model(name, weights=weights if named else None, **options)
+    except KeyError as error:
+        given = ", ".join(torchvision.models.get_model_weights(name).__members__)
+        why = f"torchvision has no weights {error} for {name}"
+        raise QguiError(WHAT, why, f"Choose one of {given}, or a file.") from error
     except Exception as error:
         hint = "Check the name of the weights and the connection, or give a file with --weights."
         raise QguiError(WHAT, f"torchvision: {error}", hint) from error
@@ -113,7 +117,7 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
         side = crop[0] if isinstance(crop, (list, tuple)) else int(crop)
     except (AttributeError, ValueError, TypeError):
         pass
-    notes = [] if named else ["The weights are random (give --weights): accuracy means nothing, latency does."]
+    notes = [] if named else ["The weights are random, as none were given: accuracy means nothing, latency does."]
     return LoadedModel(module, name, (1, 3, side, side), bool(named), notes)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from qgui.core import legality
+from qgui.core import advice, legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import (
     ActivationScheme,
@@ -62,6 +62,17 @@ def decide(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: 
         elif outcome != rule:
             decision.rules[layer.name] = outcome
     return decision
+
+
+def reason_against(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> str:
+    """Return why none of the named layers can have an edit; empty where one can."""
+    reason = ""
+    for layer in heads(model, names):
+        outcome = edit(layer, recipe.rule(layer.name))
+        if not isinstance(outcome, str):
+            return ""
+        reason = reason or outcome
+    return reason
 
 
 def mode_edit(mode: Mode, backend: str) -> Edit:
@@ -177,11 +188,12 @@ def reduce_range_edit(reduce_range: bool) -> Edit:
     return edit
 
 
-def start_edit(mode: Mode, backend: str, reduce_range: bool) -> Edit:
-    """Return the edit that gives layers the rule they start with in a mode."""
+def advised_edit(model: ModelDescription, backend: str, reduce_range: bool) -> Edit:
+    """Return the edit that gives layers the rules with which the model opens on a backend."""
+    rules = advice.advised_rules(model, advice.advised_mode(model)[0], backend, reduce_range)
 
     def edit(layer: Layer, rule: Rule) -> Rule | str:
-        return legality.default_rule(layer, mode, backend, reduce_range)
+        return rules.get(layer.name, rule)
 
     return edit
 

@@ -50,6 +50,21 @@ class RecipeChange:
     backend: bool
 
 
+class _LayerResults:
+    """Finds the results of layers by their names."""
+
+    def __init__(self) -> None:
+        self._source: QuantizeResult | Comparison | None = None
+        self._by_name: Mapping[str, LayerResult] = {}
+
+    def of(self, source: QuantizeResult | Comparison | None, name: str) -> LayerResult | None:
+        """Return the result of a layer in a source."""
+        if source is not self._source:
+            self._source = source
+            self._by_name = {entry.name: entry for entry in source.layers} if source is not None else {}
+        return self._by_name.get(name)
+
+
 class Document(QObject):
     """The open model with the decisions about it.
 
@@ -90,6 +105,7 @@ class Document(QObject):
         self._tensors: dict[str, Tensor] = {}
         self._other_changes = False
         self._void = False
+        self._outcomes, self._measurements = _LayerResults(), _LayerResults()
         self.undo_stack.cleanChanged.connect(self.file_changed)
 
     # What is open
@@ -255,18 +271,13 @@ class Document(QObject):
         """Whether a comparison exists of a model that these decisions would not make."""
         return self.comparison is not None and (self._void or self.comparison.recipe_hash != self.digest)
 
-    def layer_result(self, name: str) -> LayerResult | None:
-        """Return what became of a layer, with measurements where there are any."""
-        source = self.comparison or self.result
-        if source is None:
-            return None
-        if self._results_source is not source:
-            self._results_source = source
-            self._results_by_name = {entry.name: entry for entry in source.layers}
-        return self._results_by_name.get(name)
+    def outcome(self, name: str) -> LayerResult | None:
+        """Return what became of a layer in the quantized model, None where there is none."""
+        return self._outcomes.of(self.result, name)
 
-    _results_source: QuantizeResult | Comparison | None = None
-    _results_by_name: Mapping[str, LayerResult] = {}
+    def measurement(self, name: str) -> LayerResult | None:
+        """Return what was measured of a layer, None where nothing was compared."""
+        return self._measurements.of(self.comparison, name)
 
     @property
     def needs_calibration(self) -> bool:

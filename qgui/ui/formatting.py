@@ -91,6 +91,14 @@ def short_path(path: str) -> str:
     return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
 
 
+def short_source(source: str) -> str:
+    """Return a source without the folders in which it lies, for instance `data.py:batches`."""
+    kind, colon, rest = source.partition(":")
+    if colon and "/" in rest and "/" not in kind:
+        return f"{kind}:{rest.rstrip('/').rpartition('/')[2]}"
+    return source.rstrip("/").rpartition("/")[2] or source
+
+
 def shortened(text: str, length: int = 60) -> str:
     """Return a text whose middle is left out where it is longer than so many characters."""
     if len(text) <= length:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -60,16 +60,16 @@ class Inspector(QScrollArea):
         layout.addWidget(self.mode_note)
         self.weight = self._build_weight()
         self.activation = self._build_activation()
-        body = QWidget(self)
-        column = QVBoxLayout(body)
+        self._body = QWidget(self)
+        column = QVBoxLayout(self._body)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
         for widget in (self.facts, self.decision, self.weight, self.activation):
             column.addWidget(widget)
         column.addStretch(1)
-        self.setWidget(body)
+        self.setWidget(self._body)
         self._connect()
-        self.show_layers(())
+        self._later.now()
 
     def _note(self, name: str) -> QLabel:
         label = QLabel(self)
@@ -142,6 +142,11 @@ class Inspector(QScrollArea):
 
     # Showing
 
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the width in which nothing is cut off, with the bar that scrolls a low window."""
+        wanted = self._body.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        return QSize(wanted + 2 * self.frameWidth(), super().minimumSizeHint().height())
+
     def show_layers(self, names: Sequence[str]) -> None:
         """Show layers by their names."""
         self._layers = [layer for layer in map(self._document.layer, names) if layer is not None]
@@ -169,6 +174,7 @@ class Inspector(QScrollArea):
             self._show_weight(weighted)
         if active:
             self._show_activation(active)
+        self.updateGeometry()
 
     def _show_mode(self, heads: list[Layer]) -> None:
         backend = self._document.recipe.backend

@@ -70,7 +70,11 @@ class LayerModel(QAbstractItemModel):
     def index_of(self, layer: str) -> QModelIndex:
         """Return the index of a layer's name cell, an invalid one where there is no such layer."""
         row = self._by_layer.get(layer)
-        return self.createIndex(row.position, Column.NAME, row.number) if row else QModelIndex()
+        return self.index_of_row(row) if row else QModelIndex()
+
+    def index_of_row(self, row: Row) -> QModelIndex:
+        """Return the index of a row's name cell."""
+        return self.createIndex(row.position, Column.NAME, row.number)
 
     def row(self, index: Index) -> Row | None:
         """Return the row of an index."""

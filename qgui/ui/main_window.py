@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
 
 import qgui
 from qgui.core import advice
-from qgui.core.messages import Failed, Progress
+from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
-from qgui.core.results import BackendTiming
+from qgui.core.results import BackendTiming, MachineDescription
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
 from qgui.ui.bars import WindowBar, fill_menu_bar
@@ -32,7 +32,6 @@ from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
 from qgui.ui.inspector import Inspector
-from qgui.ui.jobs import Job
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.recovery import Autosave
@@ -73,7 +72,7 @@ class MainWindow(QMainWindow):
         self.client.setParent(self)
         self.workflow = Workflow(self.document, self.client, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
-        self.filing = Filing(self, self.document, self.workflow, self.client, settings, state_folder)
+        self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self._painted = False
         self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
@@ -110,7 +109,6 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.layer_dock)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
         width = self.fontMetrics().averageCharWidth()
-        self.inspector.setMinimumWidth(32 * width)
         self.layer_panel.setMinimumWidth(40 * width)
 
     def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
@@ -124,11 +122,15 @@ class MainWindow(QMainWindow):
         self.bar = WindowBar(self.actions_by_id, self.theme, self.choose_theme, self)
         self.addToolBar(self.bar)
         views = [self.layer_dock.toggleViewAction(), self.inspector_dock.toggleViewAction()]
+        for action, tip in zip(
+            views, (self.tr("Show or hide the layer table."), self.tr("Show or hide the inspector.")), strict=True
+        ):
+            action.setToolTip(tip)
         show_log = QAction(self.tr("&Log"), self)
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
         show_log.triggered.connect(self.show_log)
-        fill_menu_bar(self, self.actions_by_id, self.layer_panel.mode_actions, [*views, show_log], self.bar.theme_menu)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel, [*views, show_log], self.bar.theme_menu)
         self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.status, 1)
@@ -151,7 +153,7 @@ class MainWindow(QMainWindow):
             ActionId.COMPARE: self.compare,
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
-            ActionId.CANCEL: self.client.cancel,
+            ActionId.CANCEL: self.workflow.cancel,
             ActionId.ABOUT: self.show_about,
         }
         for name, slot in slots.items():
@@ -177,10 +179,8 @@ class MainWindow(QMainWindow):
         document.notice.connect(self.workbench.tell)
         document.undo_stack.indexChanged.connect(self._name_undo)
         client.log_line.connect(self.workbench.log_panel.add)
-        client.progressed.connect(self._on_progress)
-        client.failed.connect(
-            lambda _job, failure: self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
-        )
+        workflow.progressed.connect(self.status.show_progress)
+        client.ready.connect(self._on_ready)
         client.replaced.connect(lambda why: self.workbench.log_panel.add("warning", why))
         workflow.failed.connect(self.show_failure)
         self.filing.failed.connect(self.show_failure)
@@ -295,9 +295,17 @@ class MainWindow(QMainWindow):
             stopping = self.client.current is not None and self.client.current.cancelled
             self.status.show_job(self.tr("Stopping") if stopping else busy)
 
-    def _on_progress(self, job: Job, progress: Progress) -> None:
-        if not job.quiet and not job.cancelled:
-            self.status.show_progress(progress)
+    def _on_ready(self, machine: MachineDescription) -> None:
+        sentence = self.tr("The engine is ready: PyTorch {version} on {cpu} ({capability}), backends {backends}.")
+        self.workbench.log_panel.add(
+            "info",
+            sentence.format(
+                version=machine.torch_version,
+                cpu=machine.cpu,
+                capability=machine.capability,
+                backends=", ".join(machine.backends),
+            ),
+        )
 
     def _introduce_model(self) -> None:
         """Say what the model is, what is advised for it, and what should be known about it."""
@@ -325,9 +333,8 @@ class MainWindow(QMainWindow):
         if step not in {"model", "data"}:
             self.workbench.end_introduction()
         self._tell_notes(step)
-        if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
-            weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
-            self.layer_panel.select(weighted[:1])
+        if step in {"model", "data"} and not self.layer_panel.selected_layers():
+            self.layer_panel.select_first()
 
     def _forget_done(self) -> None:
         self._done = ""
@@ -455,7 +462,7 @@ class MainWindow(QMainWindow):
             self.resize(max(1280, 200 * width), 800)
             self.resizeDocks(
                 [self.layer_dock, self.inspector_dock],
-                [self.layer_panel.comfortable_width(), 41 * width],
+                [self.layer_panel.view.comfortable_width(), 41 * width],
                 Qt.Orientation.Horizontal,
             )
 

@@ -70,6 +70,12 @@ def test_a_torchvision_model_opens_with_random_weights_and_says_so() -> None:
     assert all(torch.equal(a, b) for a, b in zip(loaded.module.parameters(), again.module.parameters(), strict=True))
 
 
+def test_weights_that_torchvision_does_not_have_are_told_with_those_it_has() -> None:
+    with pytest.raises(QguiError, match="has no weights 'NOPE' for squeezenet1_1") as caught:
+        opened("torchvision:squeezenet1_1", "NOPE")
+    assert "DEFAULT" in caught.value.next_step
+
+
 def test_a_function_in_a_file_builds_a_model(builder: str) -> None:
     loaded = opened(builder)
     assert loaded.title == "build"

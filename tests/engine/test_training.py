@@ -1,6 +1,7 @@
 """Quantization-aware training: a short run that leaves finite weights, and a model that computes what was trained."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -122,6 +123,18 @@ def test_training_can_be_cancelled_and_leaves_the_model_as_it_was(calibrated: Ca
     with pytest.raises(Cancelled):
         session.quantize(recipe_of(session, Mode.QAT), progress)
     assert session.result is earlier
+
+
+@pytest.mark.parametrize("direction", ["_call_impl", "backward"])
+def test_training_stops_within_a_batch(direction: str, calibrated: Calibrated) -> None:
+    session = calibrated("clamped")
+    told: list[str] = []
+    progress = Progress(
+        lambda phase, *_: told.append(phase), lambda: any(frame.function == direction for frame in inspect.stack(0))
+    )
+    with pytest.raises(Cancelled):
+        session.quantize(recipe_of(session, Mode.QAT), progress)
+    assert told.count("Training") == 1
 
 
 def test_layers_that_are_not_trained_keep_their_weights(calibrated: Calibrated) -> None:

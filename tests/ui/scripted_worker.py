@@ -54,6 +54,10 @@ class Script:
             case messages.MeasureBackends():
                 timings = (BackendTiming("onednn", "torchscript", 0.8), BackendTiming("x86", "eager", 1.1))
                 return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.Export() if self.source.endswith("lingering"):
+                send(messages.Progress(job=job, phase="Exporting", done=1, total=3))
+                self.waiting = job
+                return None
             case messages.Export():
                 path = Path(command.folder) / "model.pt"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +77,11 @@ class Script:
             return messages.Failed(
                 job=command.job, what="Could not open evil.pt", why="it wants to run code", needs_trust=True
             )
+        if (FOLDER / "crashed").exists():
+            if self.source.endswith("doomed crash"):
+                os._exit(9)
+            if self.source.endswith("vanishing crash"):
+                return messages.Failed(job=command.job, what="Could not open the model", why="there is no file")
         if self.source == "example:missing":
             return messages.Failed(
                 job=command.job, what="Could not open the model", why="no such example", next_step="Choose another."

@@ -190,14 +190,14 @@ def test_that_cancel_stops_the_job_and_no_decision_is_lost(qtbot: QtBot, window:
 
 def test_that_selected_layers_get_a_mode_by_key(qtbot: QtBot, opened: MainWindow) -> None:
     opened.layer_panel.select(["stem.conv", "head"])
-    opened.layer_panel.mode_actions[Mode.FLOAT].trigger()
+    opened.layer_panel.menu.mode_actions[Mode.FLOAT].trigger()
     assert opened.document.recipe.rule("stem.conv").mode is Mode.FLOAT
     assert opened.document.recipe.rule("head").mode is Mode.FLOAT
     assert opened.document.undo_stack.count() == 1
 
 
 def test_that_all_layers_of_a_type_are_found_selected_and_decided_at_once(qtbot: QtBot, opened: MainWindow) -> None:
-    opened.layer_panel.text.setText("conv")
+    opened.layer_panel.filter_row.text.setText("conv")
     opened.actions_by_id[ActionId.SELECT_MATCHING].trigger()
     assert set(opened.layer_panel.selected_layers()) == {"stem.conv", "up"}
 
@@ -372,7 +372,7 @@ def test_that_every_action_can_be_reached_by_key_or_menu(window: MainWindow) -> 
     shown = {action for menu in window.menuBar().findChildren(QWidget) for action in menu.actions()}
     assert all(window.actions_by_id[name] in shown for name in ActionId)
     keys = [window.actions_by_id[name].shortcut().toString() for name in ActionId]
-    keys += [action.shortcut().toString() for action in window.layer_panel.mode_actions.values()]
+    keys += [action.shortcut().toString() for action in window.layer_panel.menu.mode_actions.values()]
     given = [key for key in keys if key]
     assert len(given) == len(set(given))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
-from qgui.core.recipe import Mode, Recipe
+from qgui.core.recipe import Mode, Observer, ObserverKind, Recipe
 from qgui.core.results import (
     Accuracy,
     Comparison,
@@ -169,3 +169,7 @@ def comparison(recipe: Recipe) -> Comparison:
         layers=layer_results(recipe, measured=True),
         notes=("Measured by hand.",),
     )
+
+
+def fixed_range(low: float, high: float) -> Observer:
+    return Observer(ObserverKind.FIXED, low=low, high=high)

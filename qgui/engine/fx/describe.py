@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,8 @@ from torch import fx, nn
 from qgui.core import legality
 from qgui.core.layers import Layer, Shape, Tensor
 from qgui.engine.fx import plain
+from qgui.engine.fx.inside import inside_rows
+from qgui.engine.fx.macs import macs_of
 
 #: Functions that make no activation of their own.
 _HIDDEN = plain.MOVES | frozenset(
@@ -267,60 +268,6 @@ class Rows:
                 readers = [self._names[u.name] for u in node.users if u.name in self._names]
                 layers[name] = readers[0] if readers else ""
         return layers
-
-
-def inside_rows(module: nn.Module | None, path: str) -> list[Layer]:
-    """Return rows for the Linear, recurrent and embedding modules inside a module that does not trace.
-
-    Args:
-        module: The leaf, or the whole model where its root does not trace.
-        path: Its path, empty for the root.
-    """
-    rows = []
-    wanted = legality.DYNAMIC_TYPES | {"NonDynamicallyQuantizableLinear", "RNN"}
-    for name, inner in module.named_modules() if module is not None else ():
-        kind = type(inner).__name__
-        if not name or kind not in wanted or (kind.endswith("Cell") and not list(inner.parameters())):
-            continue
-        weight = getattr(inner, "weight", None)
-        if isinstance(inner, (nn.LSTM, nn.GRU)):
-            weight = inner.weight_ih_l0
-        elif isinstance(inner, (nn.LSTMCell, nn.GRUCell, nn.RNNCell)):
-            weight = inner.weight_ih
-        rows.append(
-            Layer(
-                name=f"{path}.{name}" if path else name,
-                type=kind,
-                kind="inside",
-                parameters=sum(p.numel() for p in inner.parameters()),
-                weight_shape=tuple(weight.shape) if isinstance(weight, torch.Tensor) else None,
-                fusion="proj_size" if getattr(inner, "proj_size", 0) else "",
-                inside=path,
-            )
-        )
-    return rows
-
-
-def macs_of(node: fx.Node, target: Any, shapes: Mapping[str, Shape]) -> int:
-    """Return the multiply-accumulate operations of a node for one sample of the batch."""
-    output = shapes.get(node.name)
-    if not output:
-        return 0
-    batch = max(output[0], 1)
-    sources = [shapes.get(a.name) for a in node.args if isinstance(a, fx.Node)]
-    name = type(target).__name__
-    if isinstance(target, nn.Linear):
-        return int(math.prod(output) * target.in_features // batch)
-    if name in legality.CONVOLUTIONS and isinstance(target.weight, torch.Tensor):
-        return math.prod(output) * math.prod(target.weight.shape[1:]) // batch
-    if name in legality.TRANSPOSED_CONVOLUTIONS and sources and sources[0] is not None:
-        return int(math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch)
-    if isinstance(target, (nn.LSTM, nn.GRU)) and sources and sources[0] is not None:
-        steps = math.prod(sources[0][:-1]) // batch if len(sources[0]) > 2 else sources[0][0]
-        return int(steps) * sum(int(p.numel()) for n, p in target.named_parameters() if n.startswith("weight"))
-    if plain.name_of(node) == "matmul" and sources and sources[0]:
-        return math.prod(output) * sources[0][-1] // batch
-    return 0
 
 
 class _Sharing:

@@ -93,7 +93,7 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
     if node is None:
         return LayerResult(layer.name, layer.type, Mode.FLOAT)
     target = plain.called(node, module)
-    kind = type(target).__name__ if target is not None else str(getattr(node.target, "__name__", node.target))
+    kind = _kind_of(target) if target is not None else str(getattr(node.target, "__name__", node.target))
     if is_dynamic(target):
         return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=f"dynamic {kind}", **_weight_of(target))
     qparams = plain.qparams_of(node, module)  # type: ignore[arg-type]
@@ -115,9 +115,13 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
 def _inside_result(layer: Layer, module: nn.Module, recipe: Recipe) -> LayerResult:
     target = module.get_submodule(layer.name)
     if is_dynamic(target):
-        kind = f"dynamic {type(target).__name__}"
+        kind = f"dynamic {_kind_of(target)}"
         return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=kind, **_weight_of(target))
     return LayerResult(layer.name, layer.type, Mode.FLOAT, quantized_type=type(target).__name__)
+
+
+def _kind_of(module: nn.Module) -> str:
+    return "Linear" if isinstance(module, plain.FullRangeDynamicLinear) else type(module).__name__
 
 
 def is_dynamic(module: nn.Module | None) -> bool:

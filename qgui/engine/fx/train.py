@@ -56,7 +56,7 @@ def trained(
         module: Canonical graph in evaluation mode; left as it is.
         decisions: What the lowering will be told.
         data: Opened data.
-        progress: Told after every batch.
+        progress: Told after every batch, asked within it whether to stop.
         seed: Seed of the sample order.
 
     Raises:
@@ -68,6 +68,7 @@ def trained(
     names = [str(node.target) for node in module.graph.nodes if node.op == "placeholder"]
     labelled = data.samples.labelled
     parameters = [p for p in prepared.parameters() if p.requires_grad]
+    _stop_within_a_batch(prepared, parameters, progress)
     optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM)
     total, done = EPOCHS * len(data.calibration), 0
     for batch in _shuffled(data, seed):
@@ -92,6 +93,14 @@ def trained(
     kind = "cross-entropy" if labelled else "distillation from the float model"
     note = f"Trained {EPOCHS} epochs on {len(data.calibration)} samples with {kind}, learning rate {LEARNING_RATE:g}."
     return _weights_back(module, prepared), note
+
+
+def _stop_within_a_batch(prepared: fx.GraphModule, parameters: list[nn.Parameter], progress: Progress) -> None:
+    """Let cancelling take effect at every module and every gradient: a batch of a large network takes seconds."""
+    for inner in prepared.modules():
+        inner.register_forward_pre_hook(lambda *_: progress.check())
+    for parameter in parameters:
+        parameter.register_hook(lambda _: progress.check())
 
 
 def _shuffled(data: Data, seed: int) -> Iterator[Batch]:

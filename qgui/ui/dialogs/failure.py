@@ -47,6 +47,7 @@ class FailureDialog(QDialog):
             label = self._text(f"failure_{name}", text, bold)
             label.setVisible(bool(text))
             texts.addWidget(label)
+        texts.addStretch(1)
         head = QHBoxLayout()
         head.setSpacing(14)
         head.addWidget(icon)
@@ -148,6 +149,7 @@ class TrustDialog(QDialog):
             label.setObjectName("trustText")
             label.setWordWrap(True)
             texts.addWidget(label)
+        texts.addStretch(1)
         head = QHBoxLayout()
         head.setSpacing(14)
         head.addWidget(icon)
@@ -170,8 +172,10 @@ class TrustDialog(QDialog):
 
 
 def sentence(text: str) -> str:
-    """Return a reason as a sentence: with a capital letter and a full stop."""
+    """Return a reason as a sentence: with a full stop, and a capital letter where it does not begin with a name."""
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
+    if text.split()[0].rstrip(",;:").isalpha():
+        text = text[0].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?", ":")) else ".")
