@@ -66,6 +66,13 @@ def parser() -> argparse.ArgumentParser:
     )
     observers = [kind.value for kind in ObserverKind if kind is not ObserverKind.FIXED]
     quantize.add_argument("--observer", choices=observers, help="observer of all activations (default: mse)")
+    steps = (
+        ("--equalize", "scale channels against those of the next layer (cross-layer equalization)"),
+        ("--correct-bias", "let biases take up the mean error of the rounded weights"),
+        ("--adaround", "learn for each weight whether it is rounded up or down"),
+    )
+    for flag, sentence in steps:
+        quantize.add_argument(flag, action="store_true", help=f"{sentence}, in all layers that may")
     quantize.add_argument("--threads", type=_count, default=1, help="threads while measuring (default: 1)")
     quantize.add_argument("--batch-size", type=_count, default=1, help="batch size while measuring (default: 1)")
     quantize.add_argument("--runs", type=_count, default=30, help="timed runs of each variant (default: 30)")
@@ -364,8 +371,7 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     progress = _progress()
     backend = "" if arguments.backend == FASTEST else arguments.backend
     recipe = _recipe_of(session, arguments, given, backend)
-    modes = {recipe.rule(layer.name).mode for layer in session.opened_model.description.layers}
-    if modes & {Mode.STATIC, Mode.QAT}:
+    if any(recipe.rule(layer.name).needs_statistics for layer in session.opened_model.description.layers):
         session.calibrate(progress)
     timings: tuple[BackendTiming, ...] = ()
     if arguments.backend == FASTEST:
@@ -391,6 +397,7 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
     else:
         start = session.advised_recipe(backend)
         recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=start.data)
+    recipe = _with_steps(recipe, arguments)
     if arguments.observer is None:
         return recipe
     observer = Observer(ObserverKind(arguments.observer))
@@ -399,6 +406,11 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         for name, rule in recipe.rules.items()
     }
     return recipe.with_rules(rules)
+
+
+def _with_steps(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
+    wished = {step: True for step in ("equalize", "correct_bias", "adaround") if getattr(arguments, step)}
+    return recipe.with_rules({name: msgspec.structs.replace(rule, **wished) for name, rule in recipe.rules.items()})
 
 
 def _answer(

@@ -123,6 +123,12 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     correct_bias: bool = False
     adaround: bool = False
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the layer cannot be quantized without a calibration pass."""
+        static = self.mode in (Mode.STATIC, Mode.QAT)
+        return static or (self.mode is Mode.DYNAMIC and (self.correct_bias or self.adaround))
+
 
 FLOAT_RULE = Rule()
 

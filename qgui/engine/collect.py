@@ -13,6 +13,7 @@ from torch import fx
 
 from qgui.core.errors import QguiError
 from qgui.core.statistics import BINS, ExtremeSample, TensorStatistics, rebin
+from qgui.engine import columns, moments
 from qgui.engine.data import Batch
 from qgui.engine.progress import Progress
 
@@ -139,11 +140,15 @@ class Collector:
 
 
 class _Observing(fx.Interpreter):
-    """Runs the fused float graph and hands the wanted tensors to their collectors."""
+    """Runs the fused float graph and hands the wanted tensors, and what weighted layers read, to their collectors."""
 
-    def __init__(self, module: fx.GraphModule, collectors: dict[str, Collector]) -> None:
+    def __init__(
+        self, module: fx.GraphModule, collectors: dict[str, Collector], inputs: moments.MomentCollector | None
+    ) -> None:
         super().__init__(module)
         self._collectors = collectors
+        self._inputs = inputs
+        self._weighted = columns.weighted_nodes(module) if inputs is not None else {}
         self.indices: list[int] = []
 
     def run_node(self, n: fx.Node) -> Any:
@@ -153,11 +158,19 @@ class _Observing(fx.Interpreter):
             found = value[0] if isinstance(value, tuple) and value else value
             if isinstance(found, torch.Tensor) and found.is_floating_point():
                 collector.update(found, self.indices)
+        if self._inputs is not None:
+            weighted = self._weighted.get(n.name)
+            columns.watch(self, n, value, weighted, moments.POSITIONS, self._inputs.take)
         return value
 
 
 def collect(
-    fused: fx.GraphModule, wanted: Mapping[str, str], batches: Iterable[Batch], total: int, progress: Progress
+    fused: fx.GraphModule,
+    wanted: Mapping[str, str],
+    batches: Iterable[Batch],
+    total: int,
+    progress: Progress,
+    inputs: moments.MomentCollector | None = None,
 ) -> tuple[dict[str, TensorStatistics], int]:
     """Return the statistics of tensors after one pass over calibration batches, and the number of batches.
 
@@ -167,13 +180,14 @@ def collect(
         batches: Calibration batches.
         total: Number of calibration samples, for progress.
         progress: Told after every batch.
+        inputs: Is told what weighted layers read.
 
     Raises:
         QguiError: The model raises, or an activation is NaN or infinite.
         Cancelled: The person asked to stop.
     """
     collectors = {name: Collector() for name in wanted}
-    interpreter = _Observing(fused, collectors)
+    interpreter = _Observing(fused, collectors, inputs)
     names = [str(node.target) for node in fused.graph.nodes if node.op == "placeholder"]
     done = count = 0
     progress.step("Calibrating", 0, total)

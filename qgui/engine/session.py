@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from qgui.core.recipe import (
 )
 from qgui.core.results import DataDescription, QuantizeResult
 from qgui.core.statistics import CalibrationRecord
-from qgui.engine import collect, data, latency, machine, opened, score, sources
+from qgui.engine import collect, columns, data, latency, machine, moments, opened, rounding, score, sources
 from qgui.engine.data import Batch, Data
-from qgui.engine.fx import decide, plain, quantized, train
+from qgui.engine.fx import decide, fold, plain, quantized, train
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel
+from qgui.engine.moments import InputMoments, MomentCollector
 from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
 
@@ -40,6 +41,8 @@ class Session:
     data: Data | None = None
     record: CalibrationRecord | None = None
     activations: ActivationRanges | None = None
+    moments: dict[str, InputMoments] = field(default_factory=dict)
+    learned: rounding.Learned = field(default_factory=rounding.Learned)
     result: QuantizedModel | None = None
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
@@ -51,7 +54,8 @@ class Session:
         """
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
-        self.record = self.activations = self.result = None
+        self.result = None
+        self._drop_statistics()
         return self.model.description
 
     def open_data(self, reference: DataReference) -> tuple[DataDescription, ModelDescription | None]:
@@ -68,7 +72,7 @@ class Session:
                 score.run(self.model.loaded.module, fresh.first)
             model = opened.traced(self.model.reference, self.model.loaded, fresh.first)
         self.data = fresh
-        self.record = self.activations = None
+        self._drop_statistics()
         if model is not None:
             self.model = model
             self.result = None
@@ -89,12 +93,26 @@ class Session:
         wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
-            tensors, count = collect.collect(model.graphs.fused, wanted, batches, len(opened.calibration), progress)
+            inputs = MomentCollector(columns.bounds_of(model.description, model.graphs.fused))
+            tensors, count = collect.collect(
+                model.graphs.fused, wanted, batches, len(opened.calibration), progress, inputs
+            )
         fingerprint = collect.fingerprint(model.graphs.canonical)
         record = CalibrationRecord(tensors, tuple(opened.calibration), count, fingerprint, opened.reference.source)
         self.activations = ActivationRanges(model.description, record)
-        self.record = record
+        self.record, self.moments = record, inputs.moments
         return record
+
+    def save_statistics(self, path: Path) -> None:
+        """Write the statistics to a file, and beside it the input means that bias correction needs.
+
+        Raises:
+            QguiError: They cannot be written, or there are none.
+        """
+        if self.record is None:
+            raise QguiError("Nothing is calibrated", "there are no statistics to keep", "Calibrate first.")
+        statistics.save(self.record, path)
+        moments.save(self.moments, moments.path_beside(path))
 
     def use_statistics(self, path: Path) -> None:
         """Take over statistics that an earlier run wrote.
@@ -106,8 +124,14 @@ class Session:
         record = statistics.load(path)
         if model.graphs is not None and record.model != collect.fingerprint(model.graphs.canonical):
             raise QguiError("Could not use the statistics", "they belong to other weights", "Calibrate again.")
+        beside = moments.path_beside(path)
+        found = moments.load(beside) if beside.exists() else {}
         self.activations = ActivationRanges(model.description, record)
-        self.record = record
+        self.record, self.moments = record, found
+
+    def _drop_statistics(self) -> None:
+        self.record = self.activations = None
+        self.moments = {}
 
     def quantize(
         self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
@@ -155,18 +179,23 @@ class Session:
         note = ""
         if model.graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
-        graph = model.graphs.canonical
+        graphs, trained = model.graphs, None
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
             if weights is None:
-                graph, note = train.trained(graph, decisions, self.opened_data, progress)
+                graph, note = train.trained(graphs.canonical, decisions, self.opened_data, progress)
             else:
-                graph = copy.deepcopy(graph)
+                graph = copy.deepcopy(graphs.canonical)
                 graph.load_state_dict(weights)
-            weights = {key: value.detach() for key, value in graph.state_dict().items()}
+            trained = _state_of(graph)
             with plain.quiet():
-                again = Graphs(graph, plain.fused(graph, model.graphs.leaves), model.graphs.leaves, model.graphs.values)
-            decisions = decide.decisions_of(model.description, again, recipe, self.activations)
+                graphs = Graphs(graph, plain.fused(graph, graphs.leaves), graphs.leaves, graphs.values)
+            decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
         progress.step("Quantizing", 1, 3)
+        improved = rounding.improve(
+            model.description, graphs.fused, recipe, decisions, self.moments, self.learned, self.data, progress
+        )
+        graph = fold.with_weights(graphs.canonical, improved.weights) if improved.weights else graphs.canonical
+        final = _state_of(graph) if graph is not model.graphs.canonical else None
         try:
             module = plain.lower(graph, decisions)
         except QguiError:
@@ -179,7 +208,7 @@ class Session:
                 "Choose another backend, or leave the layer it names float.",
                 str(error),
             ) from error
-        return QuantizedModel(module, decisions, recipe, weights), note
+        return QuantizedModel(module, decisions, recipe, final, trained, improved.effects), note
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""
@@ -264,3 +293,7 @@ class Session:
         if self.result is None:
             raise QguiError("Nothing is quantized", "this needs a quantized model", "Quantize first.")
         return self.result
+
+
+def _state_of(graph: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach() for key, value in graph.state_dict().items()}

@@ -18,7 +18,7 @@ from PySide6.QtGui import QUndoStack
 from qgui.core import advice, recipe_file
 from qgui.core.layers import Layer, ModelDescription, Tensor
 from qgui.core.legality import corrected_recipe, needs_reduced_range
-from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
+from qgui.core.recipe import DataReference, ModelReference, Recipe, Rule
 from qgui.core.results import (
     Comparison,
     DataDescription,
@@ -282,7 +282,7 @@ class Document(QObject):
     @property
     def needs_calibration(self) -> bool:
         """Whether a layer is static or QAT, whose activations need ranges from data."""
-        return any(rule.mode in {Mode.STATIC, Mode.QAT} for rule in self.recipe.rules.values())
+        return any(rule.needs_statistics for rule in self.recipe.rules.values())
 
     # Decisions
 

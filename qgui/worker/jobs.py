@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from qgui.core import messages, statistics
+from qgui.core import messages
 from qgui.core.errors import Cancelled, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.engine import backends, comparison, export, weights
@@ -122,7 +122,7 @@ class JobThread(threading.Thread):
     def _calibrate(self, command: messages.Calibrate, progress: Progress) -> Event:
         began = time.monotonic()
         record = self._session.calibrate(progress, command.threads)
-        statistics.save(record, Path(command.path))
+        self._session.save_statistics(Path(command.path))
         return messages.Calibrated(
             job=command.job, path=command.path, samples=len(record.samples), seconds=time.monotonic() - began
         )

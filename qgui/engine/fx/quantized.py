@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import torch
 from torch import fx, nn
 
 from qgui.core import legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode, Recipe
-from qgui.core.results import LayerResult, TensorQParams
+from qgui.core.results import LayerResult, StepEffect, TensorQParams
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
 
@@ -26,13 +27,17 @@ class QuantizedModel:
         module: What runs; a graph module, or the person's module where it does not trace.
         decisions: What the lowering was told.
         recipe: The recipe from which it was made.
-        float_weights: State dict of the canonical graph after training, None where nothing was trained.
+        float_weights: State dict of the canonical graph after training and better rounding, None where it is unchanged.
+        trained: State dict of the canonical graph after training alone, None where nothing was trained.
+        effects: Layer path to what the steps better than rounding do there.
     """
 
     module: nn.Module
     decisions: plain.Decisions
     recipe: Recipe
     float_weights: dict[str, torch.Tensor] | None = None
+    trained: dict[str, torch.Tensor] | None = None
+    effects: Mapping[str, tuple[StepEffect, ...]] = field(default_factory=dict)
 
 
 def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.GraphModule) -> dict[str, str]:
@@ -85,7 +90,12 @@ def layer_results(
         else:
             node = by_name.get(nodes.get(layer.name, ""))
             results.append(_traced_result(layer, node, module, quantized))
-    return tuple(results)
+    return tuple(_with_effects(result, quantized.effects) for result in results)
+
+
+def _with_effects(result: LayerResult, effects: Mapping[str, tuple[StepEffect, ...]]) -> LayerResult:
+    found = effects.get(result.name)
+    return msgspec.structs.replace(result, effects=found) if found else result
 
 
 def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quantized: QuantizedModel) -> LayerResult:

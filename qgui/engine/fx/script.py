@@ -61,7 +61,7 @@ def quantized_model() -> nn.Module:
     graph = canonical(model, decisions["leaves"], GIVEN)
     trained = HERE / {trained_weights!r}
     if trained.exists():
-        graph.load_state_dict(torch.load(trained, weights_only=True))
+        take_weights(graph, torch.load(trained, weights_only=True))
     return lower(graph, decisions)
 
 
