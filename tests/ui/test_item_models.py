@@ -163,6 +163,23 @@ def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -
     assert time.perf_counter() - began < 1.0
 
 
+@pytest.mark.slow
+def test_that_5000_layers_are_selected_filtered_and_refused_quickly(
+    qtbot: QtBot, document: Document, theme: Theme
+) -> None:
+    """The bounds are far above what it takes, and far below what it took before rows were handled together."""
+    panel = LayerPanel(document, theme)
+    qtbot.addWidget(panel)
+    document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
+    begin = time.perf_counter()
+    panel.select_matching()
+    assert not panel.menu.mode_actions[Mode.DYNAMIC].isEnabled()
+    panel.filter_row.text.setText("conv3")
+    assert len(panel.selected_layers()) == 625
+    panel.filter_row.text.setText("")
+    assert time.perf_counter() - begin < 1.5
+
+
 def test_that_new_results_redraw_rows_of_every_depth(calibrated: Document, theme: Theme, qtbot: QtBot) -> None:
     panel = LayerPanel(calibrated, theme)
     qtbot.addWidget(panel)
