@@ -67,8 +67,16 @@ def decide(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: 
 def reason_against(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> str:
     """Return why none of the named layers can have an edit; empty where one can."""
     reason = ""
+    alike: set[tuple[object, ...]] = set()
     for layer in heads(model, names):
-        outcome = edit(layer, recipe.rule(layer.name))
+        rule = recipe.rule(layer.name)
+        # Thousands of layers are of a few kinds: what one of a kind cannot have, no other can.
+        traits = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion)
+        kind = (*traits, layer.weight_shape, layer.convolution_groups, rule.mode, rule.weight)
+        if kind in alike:
+            continue
+        alike.add(kind)
+        outcome = edit(layer, rule)
         if not isinstance(outcome, str):
             return ""
         reason = reason or outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
@@ -27,21 +27,20 @@ class LayerMenu(QObject):
 
     Args:
         document: Whose layers.
-        selected: Returns the names of the selected layers, the current one first.
         parent: Owns the actions; their shortcuts work in its window.
     """
 
     matching_wanted = Signal()
     same_type_wanted = Signal()
 
-    def __init__(self, document: Document, selected: Callable[[], tuple[str, ...]], parent: QWidget) -> None:
+    def __init__(self, document: Document, parent: QWidget) -> None:
         super().__init__(parent)
         self._document = document
-        self._selected = selected
+        self._selected: tuple[str, ...] = ()
         self.mode_actions = {mode: self._mode_action(mode, number) for number, mode in enumerate(Mode, start=1)}
         parent.addActions(list(self.mode_actions.values()))
-        document.recipe_changed.connect(self.refresh)
-        self.refresh()
+        document.recipe_changed.connect(self._refresh)
+        self._refresh()
 
     def _mode_action(self, mode: Mode, number: int) -> QAction:
         action = QAction(f"{MODE_MARKS[mode]} {mode.value}", self.parent())
@@ -51,7 +50,12 @@ class LayerMenu(QObject):
         action.triggered.connect(lambda _=False: self._set_mode(mode))
         return action
 
-    def refresh(self) -> None:
+    def show_layers(self, names: tuple[str, ...]) -> None:
+        """Take the selected layers, the current one first."""
+        self._selected = names
+        self._refresh()
+
+    def _refresh(self) -> None:
         """Enable the modes that a selected layer may have; the others say why not."""
         for mode, action in self.mode_actions.items():
             reason = self._reason_against(decisions.mode_edit(mode, self._document.recipe.backend))
@@ -60,7 +64,7 @@ class LayerMenu(QObject):
 
     def _targets(self, of_range: bool = False) -> Sequence[str]:
         """Return the selected layers, or those that decide the ranges of their outputs."""
-        names = self._selected()
+        names = self._selected
         return self._document.range_owners(names) if of_range else names
 
     def _reason_against(self, edit: decisions.Edit, of_range: bool = False) -> str:
@@ -77,9 +81,11 @@ class LayerMenu(QObject):
         menu.clear()
         for child in menu.findChildren(QMenu, options=Qt.FindChildOption.FindDirectChildrenOnly):
             child.deleteLater()
-        names = self._selected()
-        title = names[0] if len(names) == 1 else self.tr("{count} layers").format(count=len(names))
-        menu.addSection(title)
+        names = self._selected
+        heading = menu.addAction(names[0] if len(names) == 1 else self.tr("{count} layers").format(count=len(names)))
+        heading.setEnabled(False)
+        heading.setToolTip(self.tr("What is decided in this menu applies to the selected layers."))
+        menu.addSeparator()
         modes = self._submenu(menu, self.tr("Set &mode"))
         modes.addActions(list(self.mode_actions.values()))
         weights = self._submenu(menu, self.tr("&Weights"))
@@ -109,7 +115,7 @@ class LayerMenu(QObject):
     def _submenu(self, menu: QMenu, title: str) -> QMenu:
         submenu = menu.addMenu(title)
         submenu.setToolTipsVisible(True)
-        nothing = "" if self._selected() else self.tr("Select a layer first.")
+        nothing = "" if self._selected else self.tr("Select a layer first.")
         submenu.setEnabled(not nothing)
         submenu.menuAction().setToolTip(nothing or self.tr("For all selected layers, as one step."))
         return submenu
@@ -127,7 +133,7 @@ class LayerMenu(QObject):
         matching = menu.addAction(self.tr("Select all that match the &filter"), self.matching_wanted.emit)
         matching.setToolTip(self.tr("Select every layer that the filter lets through, to decide for all at once."))
         same = menu.addAction(self.tr("Select all of this &type"), self.same_type_wanted.emit)
-        nothing = "" if self._selected() else self.tr("Select a layer first.")
+        nothing = "" if self._selected else self.tr("Select a layer first.")
         same.setEnabled(not nothing)
         same.setToolTip(nothing or self.tr("Select every layer of the type of the current one."))
 

@@ -144,6 +144,11 @@ class LayerModel(QAbstractItemModel):
         layers = self._document.model.layers if self._document.model is not None else ()
         self._shape = [(layer.name, layer.group) for layer in layers]
 
+    def begin_anew(self) -> None:
+        """Let views ask for every row again."""
+        self.beginResetModel()
+        self.endResetModel()
+
     def _rebuild(self) -> None:
         self.beginResetModel()
         self._root, self._rows = build(self._document.model, self._flat)

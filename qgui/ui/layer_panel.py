@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, QItemSelectionRange, QModelIndex, QPoint, Qt, Signal
 from PySide6.QtWidgets import (
     QLabel,
     QMenu,
@@ -48,6 +48,7 @@ class LayerPanel(QWidget):
         self._document = document
         self._theme = theme
         self._restoring: tuple[str, ...] = ()
+        self._selected: tuple[str, ...] | None = None
         self._summary_later = Later(self._summarize, self)
         self.setObjectName("layerPanel")
         self.filter_row = FilterRow(self)
@@ -60,7 +61,7 @@ class LayerPanel(QWidget):
         self.view.setItemDelegateForColumn(Column.MODE, ModeDelegate(self._apply_cell, theme, self.view))
         for column in (Column.OBSERVER, Column.WEIGHTS):
             self.view.setItemDelegateForColumn(column, ChoiceDelegate(self._apply_cell, self.view))
-        self.menu = LayerMenu(document, self.selected_layers, self)
+        self.menu = LayerMenu(document, self)
         self.summary = QLabel(self)
         self.summary.setObjectName("layerSummary")
         self.summary.setProperty("faint", True)
@@ -92,7 +93,13 @@ class LayerPanel(QWidget):
     def selected_rows(self) -> list[Row]:
         """Return the selected rows, the current one first."""
         current = self.view.selectionModel().currentIndex()
-        rows: list[Row] = [index.data(ROW_ROLE) for index in self.view.selectionModel().selectedRows()]
+        # Not `selectedRows`, which asks for each row whether another range holds it too.
+        selection = self.view.selectionModel().selection()
+        rows: list[Row] = [
+            self.filter.index(place, 0, ranged.parent()).data(ROW_ROLE)
+            for ranged in map(selection.at, range(selection.count()))
+            for place in range(ranged.top(), ranged.bottom() + 1)
+        ]
         first = current.siblingAtColumn(0).data(ROW_ROLE) if current.isValid() else None
         return sorted(rows, key=lambda row: (row is not first, row.number))
 
@@ -106,15 +113,22 @@ class LayerPanel(QWidget):
 
     def select(self, names: Iterable[str]) -> None:
         """Select layers by their names and show the first."""
+        found = [self.filter.mapFromSource(self.model.index_of(name)) for name in names]
+        found = [index for index in found if index.isValid()]
+        first = found[0] if found else QModelIndex()
+        by_parent: dict[tuple[int, int], list[QModelIndex]] = {}
+        for index in found:
+            parent = index.parent()
+            by_parent.setdefault((parent.row(), parent.internalId()), []).append(index)
         selection = QItemSelection()
-        first = QModelIndex()
-        for name in names:
-            index = self.filter.mapFromSource(self.model.index_of(name))
-            if index.isValid():
-                first = first if first.isValid() else index
-                selection.select(index, index.siblingAtColumn(len(Column) - 1))
+        for indexes in by_parent.values():
+            # Many small ranges take long to merge.
+            for top, bottom in _runs(index.row() for index in indexes):
+                parent = indexes[0].parent()
+                last = self.filter.index(bottom, len(Column) - 1, parent)
+                selection.append(QItemSelectionRange(self.filter.index(top, 0, parent), last))
         flags = QItemSelectionModel.SelectionFlag
-        self.view.selectionModel().select(selection, flags.ClearAndSelect | flags.Rows)
+        self.view.selectionModel().select(selection, flags.ClearAndSelect)
         if first.isValid():
             self.view.selectionModel().setCurrentIndex(first, flags.NoUpdate)
             self.view.scrollTo(first)
@@ -137,9 +151,13 @@ class LayerPanel(QWidget):
         self.filter_row.focus()
 
     def _on_selection(self) -> None:
-        self.menu.refresh()
-        self.selection_changed.emit(self.selected_layers())
-        self._summary_later.ask()
+        """Tell of another selection, or of another current layer in it; Qt tells of both for most clicks."""
+        names = self.selected_layers()
+        if names != self._selected:
+            self._selected = names
+            self.menu.show_layers(names)
+            self.selection_changed.emit(names)
+            self._summary_later.ask()
 
     def _remember_selection(self) -> None:
         self._restoring = self.selected_layers()
@@ -191,8 +209,6 @@ class LayerPanel(QWidget):
 
     def _on_criteria(self) -> None:
         self.filter.set_criteria(*self.filter_row.criteria())
-        self.view.unfold()
-        self._summary_later.ask()
 
     def _on_sort(self, section: int, _order: Qt.SortOrder) -> None:
         """A sorted table is one list: the worst layer of the model stands first, not the worst of each module."""
@@ -210,6 +226,7 @@ class LayerPanel(QWidget):
 
     def _begin_anew(self) -> None:
         """Show another model as if it were the first: in order of execution, without a filter."""
+        self._selected = None
         self.filter_row.clear()
         self.view.forget_folds()
         self.view.sort_by_execution()
@@ -217,6 +234,7 @@ class LayerPanel(QWidget):
     def _on_model_reset(self) -> None:
         self.filter_row.fill_types(self.model.rows())
         self._on_criteria()
+        self.view.unfold()
         restored = [name for name in self._restoring if self._document.layer(name) is not None]
         self.select(restored)
         self._summary_later.ask()
@@ -238,3 +256,16 @@ class LayerPanel(QWidget):
         if selected > 1:
             parts.append(self.tr("{count} selected").format(count=selected))
         self.summary.setText("   ".join(parts))
+
+
+def _runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last of each run of consecutive numbers."""
+    first = last = -2
+    for row in sorted(set(rows)):
+        if row != last + 1:
+            if last >= 0:
+                yield first, last
+            first = row
+        last = row
+    if last >= 0:
+        yield first, last

@@ -138,7 +138,6 @@ def test_that_layer_results_sort_and_keep_unknown_last(calibrated: Document, the
     assert model.name(0) == "x"
 
 
-@pytest.mark.slow
 def test_that_other_results_keep_the_order_that_the_header_shows(calibrated: Document, theme: Theme) -> None:
     model = LayerResultModel(theme)
     comparison = ui_samples.comparison(calibrated.recipe)
@@ -152,6 +151,7 @@ def test_that_other_results_keep_the_order_that_the_header_shows(calibrated: Doc
     assert title != title.strip(), "the mark of the order covers the title"
 
 
+@pytest.mark.slow
 def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -> None:
     document = Document()
     panel = LayerPanel(document, theme)
@@ -161,6 +161,22 @@ def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -
     document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
     panel.grab()
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.slow
+def test_that_5000_layers_are_selected_filtered_and_refused_quickly(
+    qtbot: QtBot, document: Document, theme: Theme
+) -> None:
+    panel = LayerPanel(document, theme)
+    qtbot.addWidget(panel)
+    document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
+    begin = time.perf_counter()
+    panel.select_matching()
+    assert not panel.menu.mode_actions[Mode.DYNAMIC].isEnabled()
+    panel.filter_row.text.setText("conv3")
+    assert len(panel.selected_layers()) == 625
+    panel.filter_row.text.setText("")
+    assert time.perf_counter() - begin < 1.5
 
 
 def test_that_new_results_redraw_rows_of_every_depth(calibrated: Document, theme: Theme, qtbot: QtBot) -> None:
