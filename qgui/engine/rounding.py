@@ -248,7 +248,7 @@ def _learn_missing(
                 progress.step("Learning rounding", done, total)
                 done += 1
 
-            levels = adaround.learn(problem, step=step)
+            levels = adaround.learn(problem, iterations=adaround.ITERATIONS, step=step)
             done = began + adaround.ITERATIONS
             learned.levels[target.key(data)] = levels.reshape(groups * outputs, inputs)
 
