@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from qgui.core import legality
 from qgui.core.layers import Layer, Shape, Tensor
 from qgui.engine.fx import plain
 
+_HERE = Path(__file__).resolve().parents[2]
 #: Functions that make no activation of their own.
 _HIDDEN = plain.MOVES | frozenset(
     {
@@ -88,6 +90,45 @@ def shapes_of(module: fx.GraphModule, inputs: tuple[Any, ...]) -> dict[str, Shap
     return interpreter.shapes
 
 
+def watched_shapes(model: nn.Module, run: Callable[[], object]) -> dict[str, tuple[Shape, Shape]]:
+    """Return the shapes of first input and output of every module that a run calls, by path.
+
+    Args:
+        model: What runs.
+        run: Runs it once.
+    """
+    found: dict[str, tuple[Shape, Shape]] = {}
+
+    def hook(path: str) -> Callable[..., None]:
+        def note(_: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+            given = _first_tensor((*inputs, *keywords.values()))
+            made = _first_tensor(output)
+            if given is not None and made is not None:
+                found.setdefault(path, (tuple(given.shape), tuple(made.shape)))
+
+        return note
+
+    handles = [
+        module.register_forward_hook(hook(path), with_kwargs=True) for path, module in model.named_modules() if path
+    ]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _first_tensor(value: Any) -> torch.Tensor | None:
+    if isinstance(value, torch.Tensor):
+        return value
+    for inner in value if isinstance(value, (tuple, list)) else ():
+        found = _first_tensor(inner)
+        if found is not None:
+            return found
+    return None
+
+
 def type_of(node: fx.Node, module: fx.GraphModule) -> str:
     """Return the type that the layer table shows for a node."""
     target = plain.called(node, module)
@@ -106,11 +147,13 @@ class Rows:
     Args:
         model: The model itself, for what lies inside leaves.
         graphs: What torch.fx made of it.
+        watched: Input and output shapes of modules by path, for those inside leaves.
     """
 
-    def __init__(self, model: nn.Module, graphs: Graphs) -> None:
+    def __init__(self, model: nn.Module, graphs: Graphs, watched: Mapping[str, tuple[Shape, Shape]]) -> None:
         self._model = model
         self._graphs = graphs
+        self._watched = watched
         self._fused_nodes = {node.name: node for node in graphs.fused.graph.nodes}
         self._nodes = {node.name: node for node in graphs.canonical.graph.nodes}
         self._head_of = self._find_heads()
@@ -134,7 +177,7 @@ class Rows:
             seen.add(layer)
             rows.append(self._row(node, layer, members, calls))
             if rows[-1].leaf_reason:
-                rows.extend(inside_rows(plain.called(node, self._graphs.canonical), layer))
+                rows.extend(inside_rows(plain.called(node, self._graphs.canonical), layer, self._watched))
         return self._with_readers(tuple(rows))
 
     def _with_readers(self, rows: tuple[Layer, ...]) -> tuple[Layer, ...]:
@@ -269,12 +312,13 @@ class Rows:
         return layers
 
 
-def inside_rows(module: nn.Module | None, path: str) -> list[Layer]:
+def inside_rows(module: nn.Module | None, path: str, watched: Mapping[str, tuple[Shape, Shape]]) -> list[Layer]:
     """Return rows for the Linear, recurrent and embedding modules inside a module that does not trace.
 
     Args:
         module: The leaf, or the whole model where its root does not trace.
         path: Its path, empty for the root.
+        watched: Input and output shapes of modules by path; modules that did not run are missing.
     """
     rows = []
     wanted = legality.DYNAMIC_TYPES | {"NonDynamicallyQuantizableLinear", "RNN"}
@@ -287,13 +331,18 @@ def inside_rows(module: nn.Module | None, path: str) -> list[Layer]:
             weight = inner.weight_ih_l0
         elif isinstance(inner, (nn.LSTMCell, nn.GRUCell, nn.RNNCell)):
             weight = inner.weight_ih
+        place = f"{path}.{name}" if path else name
+        given, made = watched.get(place, (None, None))
         rows.append(
             Layer(
-                name=f"{path}.{name}" if path else name,
+                name=place,
                 type=kind,
                 kind="inside",
                 parameters=sum(p.numel() for p in inner.parameters()),
                 weight_shape=tuple(weight.shape) if isinstance(weight, torch.Tensor) else None,
+                input_shape=given,
+                output_shape=made,
+                macs=module_macs(inner, given, made) if made else 0,
                 fusion="proj_size" if getattr(inner, "proj_size", 0) else "",
                 inside=path,
             )
@@ -306,20 +355,31 @@ def macs_of(node: fx.Node, target: Any, shapes: Mapping[str, Shape]) -> int:
     output = shapes.get(node.name)
     if not output:
         return 0
-    batch = max(output[0], 1)
     sources = [shapes.get(a.name) for a in node.args if isinstance(a, fx.Node)]
-    name = type(target).__name__
-    if isinstance(target, nn.Linear):
-        return int(math.prod(output) * target.in_features // batch)
-    if name in legality.CONVOLUTIONS and isinstance(target.weight, torch.Tensor):
-        return math.prod(output) * math.prod(target.weight.shape[1:]) // batch
-    if name in legality.TRANSPOSED_CONVOLUTIONS and sources and sources[0] is not None:
-        return int(math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch)
-    if isinstance(target, (nn.LSTM, nn.GRU)) and sources and sources[0] is not None:
-        steps = math.prod(sources[0][:-1]) // batch if len(sources[0]) > 2 else sources[0][0]
-        return int(steps) * sum(int(p.numel()) for n, p in target.named_parameters() if n.startswith("weight"))
     if plain.name_of(node) == "matmul" and sources and sources[0]:
-        return math.prod(output) * sources[0][-1] // batch
+        return math.prod(output) * sources[0][-1] // max(output[0], 1)
+    return module_macs(target, sources[0] if sources else None, output)
+
+
+def module_macs(module: Any, given: Shape | None, made: Shape) -> int:
+    """Return the multiply-accumulate operations of a module for one sample of the batch, 0 where they do not apply.
+
+    Args:
+        module: Any module, or None.
+        given: Shape of its first input, batch first.
+        made: Shape of its output, batch first.
+    """
+    batch = max(made[0], 1)
+    name = type(module).__name__
+    if isinstance(module, nn.Linear):
+        return int(math.prod(made) * module.in_features // batch)
+    if name in legality.CONVOLUTIONS and isinstance(module.weight, torch.Tensor):
+        return math.prod(made) * math.prod(module.weight.shape[1:]) // batch
+    if name in legality.TRANSPOSED_CONVOLUTIONS and given is not None:
+        return int(math.prod(given) * math.prod(module.weight.shape[1:]) // batch)
+    if isinstance(module, (nn.LSTM, nn.GRU)) and given is not None:
+        steps = math.prod(given[:-1]) // batch if len(given) > 2 else given[0]
+        return int(steps) * sum(int(p.numel()) for n, p in module.named_parameters() if n.startswith("weight"))
     return 0
 
 
@@ -434,9 +494,10 @@ def reason_of(kind: str, error: Exception) -> str:
     place = ""
     step = error.__traceback__
     while step is not None:
-        file = step.tb_frame.f_code.co_filename
-        if "/torch/" not in file.replace("\\", "/") and not file.startswith("<") and "qgui" not in file:
-            place = f"{file.replace(chr(92), '/').rsplit('/', 1)[-1]}, line {step.tb_lineno}"
+        file = step.tb_frame.f_code.co_filename.replace("\\", "/")
+        own = "/torch/" not in file and not file.endswith("typing_extensions.py") and _HERE not in Path(file).parents
+        if own and not file.startswith("<"):
+            place = f"{file.rsplit('/', 1)[-1]}, line {step.tb_lineno}"
         step = step.tb_next
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "co_varnames is too small" in text:
