@@ -56,6 +56,7 @@ class Session:
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
         self.result = None
+        self.learned = rounding.Learned()
         self._drop_statistics()
         return self.model.description
 

@@ -64,7 +64,7 @@ def measure(rounds: int) -> dict[str, float]:
             prepared(*batch.inputs)
 
     def one_pass(batch: Batch) -> None:
-        collect.collect(graphs.fused, wanted, [batch], BATCH, Progress())
+        collect.collect(graphs.fused, wanted, [batch], BATCH, Progress(), MomentCollector(bounds))
 
     actions: list[Callable[[Batch], None]] = [plain_forward, one_pass, histogram_observers]
     times: list[list[float]] = [[] for _ in actions]
@@ -87,9 +87,10 @@ def measure(rounds: int) -> dict[str, float]:
 def growth(graphs: describe.Graphs, wanted: dict[str, str]) -> float:
     """Return by how many MB eight times as many samples raise the peak memory that the first ones reached."""
     few, many = batches(2), 16
-    collect.collect(graphs.fused, wanted, few, 2 * BATCH, Progress())
+    collect.collect(graphs.fused, wanted, few, 2 * BATCH, Progress(), MomentCollector(bounds))
     before = peak_kb()
-    collect.collect(graphs.fused, wanted, (few[i % 2] for i in range(many)), many * BATCH, Progress())
+    again = (few[i % 2] for i in range(many))
+    collect.collect(graphs.fused, wanted, again, many * BATCH, Progress(), MomentCollector(bounds))
     return (peak_kb() - before) / 1e3
 
 
