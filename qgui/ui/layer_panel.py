@@ -87,6 +87,8 @@ class LayerPanel(QWidget):
         self.model.modelReset.connect(self._on_model_reset)
         self._document.recipe_changed.connect(self._summary_later.ask)
         self._document.results_changed.connect(self._sort_again)
+        # Heard after the model of the table has its rows.
+        self._document.model_changed.connect(self.view.fit_names)
 
     # Selection
 
