@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from qgui.core.layers import ModelDescription
 from qgui.engine.fx import plain
 
 #: Lower and upper bound to which the only reader of an output limits it; None where it does not.
@@ -36,9 +35,13 @@ def weighted_nodes(fused: fx.GraphModule) -> dict[str, Weighted]:
     return found
 
 
-def bounds_of(description: ModelDescription, fused: fx.GraphModule) -> dict[str, Bounds]:
-    """Return for every weighted node the bounds to which its output is limited, by fusion or by its only readers."""
-    clamps = {tensor.name: tensor.clamp for tensor in description.tensors}
+def bounds_of(clamps: Mapping[str, Bounds | None], fused: fx.GraphModule) -> dict[str, Bounds]:
+    """Return for every weighted node the bounds to which its output is limited, by fusion or by its only readers.
+
+    Args:
+        clamps: Tensor name to the bounds to which its only readers limit it.
+        fused: The fused float graph.
+    """
     found: dict[str, Bounds] = {}
     for node in fused.graph.nodes:
         module = plain.called(node, fused)

@@ -200,7 +200,10 @@ def _corrected(target: _Target, weight: torch.Tensor, moments: InputMoments) -> 
 def _targets(
     description: ModelDescription, fused: fx.GraphModule, recipe: Recipe, decisions: Mapping[str, Any]
 ) -> dict[str, _Target]:
-    bounds, modules = columns.bounds_of(description, fused), columns.weighted_nodes(fused)
+    bounds, modules = (
+        columns.bounds_of({t.name: t.clamp for t in description.tensors}, fused),
+        columns.weighted_nodes(fused),
+    )
     found = {}
     for layer in description.layers:
         rule, module = recipe.rule(layer.name), modules.get(layer.node)

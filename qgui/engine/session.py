@@ -95,7 +95,9 @@ class Session:
         wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
-            inputs = MomentCollector(columns.bounds_of(model.description, model.graphs.fused))
+            inputs = MomentCollector(
+                columns.bounds_of({t.name: t.clamp for t in model.description.tensors}, model.graphs.fused)
+            )
             tensors, count = collect.collect(
                 model.graphs.fused, wanted, batches, len(opened.calibration), progress, inputs
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -156,6 +156,16 @@ def activation_observer_edit(observer: Observer) -> Edit:
         if reason:
             return reason
         return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, observer=observer))
+
+    return edit
+
+
+def activation_observers_edit(observers: Mapping[str, Observer]) -> Edit:
+    """Return the edit that gives the activation of each layer an observer of its own; other layers keep theirs."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        observer = observers.get(layer.name)
+        return rule if observer is None else activation_observer_edit(observer)(layer, rule)
 
     return edit
 

@@ -42,6 +42,7 @@ class Workbench(QWidget):
         data_wanted: The person wants to open data from here.
         comparison_wanted: The person wants to measure from here.
         layer_wanted: The path of a layer that the person wants to see.
+        step_wanted: 1 for the next layer, -1 for the one before.
 
     Args:
         document: What is shown.
@@ -55,6 +56,7 @@ class Workbench(QWidget):
     data_wanted = Signal()
     comparison_wanted = Signal()
     layer_wanted = Signal(str)
+    step_wanted = Signal(int)
 
     ranges_panel: RangesPanel
     weights_panel: WeightsPanel
@@ -69,6 +71,7 @@ class Workbench(QWidget):
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
+        self._stale: set[RangesPanel | WeightsPanel] = set()
         self._why_not_compare = ""
         self._introduction = ""
         self.built = False
@@ -81,6 +84,7 @@ class Workbench(QWidget):
         self.tabs.setAccessibleName(self.tr("Panels"))
         self.tabs.setDocumentMode(True)
         self._add(self.log_panel, self.tr("Log"), self.tr("What the engine said."))
+        self.tabs.currentChanged.connect(self._show_in_front)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -99,6 +103,7 @@ class Workbench(QWidget):
         self.ranges_panel = RangesPanel(self._document, self._theme, self._settings, self)
         self.ranges_panel.calibration_wanted.connect(self.calibration_wanted)
         self.ranges_panel.data_wanted.connect(self.data_wanted)
+        self.ranges_panel.step_wanted.connect(self.step_wanted)
         self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
         yield
         self.weights_panel = WeightsPanel(self._document, self._workflow, self._theme, self)
@@ -132,9 +137,15 @@ class Workbench(QWidget):
     def show_layers(self, names: tuple[str, ...]) -> None:
         """Show the selected layers."""
         self._layers = names
-        if self.built:
-            self.ranges_panel.show_layers(names)
-            self.weights_panel.show_layers(names)
+        self._stale = {self.ranges_panel, self.weights_panel} if self.built else set()
+        self._show_in_front()
+
+    def _show_in_front(self) -> None:
+        """Show the selected layers in the panel that is seen; the others follow when they come to the front."""
+        panel = self.tabs.currentWidget()
+        if panel in self._stale:
+            self._stale.discard(panel)
+            panel.show_layers(self._layers)
 
     def set_why_not_compare(self, reason: str) -> None:
         """Say why comparing is not possible now; empty where it is."""
