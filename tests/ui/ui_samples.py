@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from qgui.core.calibration import settings_of
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
 from qgui.core.recipe import Mode, Observer, ObserverKind, Recipe
 from qgui.core.results import (
@@ -107,11 +108,12 @@ def statistics(seed: int) -> TensorStatistics:
     )
 
 
-def record(description: ModelDescription | None = None) -> CalibrationRecord:
+def record(description: ModelDescription | None = None, recipe: Recipe | None = None) -> CalibrationRecord:
     names = [tensor.name for tensor in (description or model()).tensors]
-    return CalibrationRecord(
-        {name: statistics(place) for place, name in enumerate(names)}, tuple(range(20)), 20, "m", "example:digits"
-    )
+    settings = settings_of(recipe or Recipe(), LAYERS)
+    samples = tuple(sample for sample in range(20) if sample not in settings.excluded)
+    tensors = {name: statistics(place) for place, name in enumerate(names)}
+    return CalibrationRecord(tensors, samples, 20, "m", "example:digits", settings)
 
 
 def data() -> DataDescription:
