@@ -18,8 +18,10 @@ import qgui
 from qgui.core import legality, recipe_file, report
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
+from qgui.core.layers import Layer
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
+    STEPS,
     ActivationSetting,
     DataReference,
     Mode,
@@ -412,7 +414,7 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         start = session.advised_recipe(backend)
         data = _with_choices(start.data, given.data)
         recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=data)
-    recipe = _with_steps(recipe, arguments)
+    recipe = _with_steps(recipe, arguments, session.opened_model.description.layers)
     if arguments.observer is None:
         return recipe
     observer = Observer(ObserverKind(arguments.observer))
@@ -432,9 +434,17 @@ def _with_choices(data: DataReference, given: DataReference) -> DataReference:
     )
 
 
-def _with_steps(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
-    wished = {step: True for step in ("equalize", "correct_bias", "adaround") if getattr(arguments, step)}
-    return recipe.with_rules({name: msgspec.structs.replace(rule, **wished) for name, rule in recipe.rules.items()})
+def _with_steps(recipe: Recipe, arguments: argparse.Namespace, layers: Sequence[Layer]) -> Recipe:
+    """Return the recipe with the wished steps ticked in all layers that may have them."""
+    wished = {step: True for step in STEPS if getattr(arguments, step)}
+    rules = {
+        layer.name: legality.with_legal_steps(
+            msgspec.structs.replace(recipe.rules[layer.name], **wished), layer, recipe.backend
+        )
+        for layer in layers
+        if layer.name in recipe.rules
+    }
+    return recipe.with_rules(rules) if wished else recipe
 
 
 def _answer(

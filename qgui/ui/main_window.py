@@ -38,6 +38,7 @@ from qgui.ui.recovery import Autosave
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
+from qgui.ui.step_boxes import StepMenu
 from qgui.ui.steps import next_step, reasons_against
 from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.workbench import Workbench, load_panels
@@ -130,7 +131,9 @@ class MainWindow(QMainWindow):
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
         show_log.triggered.connect(self.show_log)
-        fill_menu_bar(self, self.actions_by_id, self.layer_panel, [*views, show_log], self.bar.theme_menu)
+        self.step_menu = StepMenu(self.document, self)
+        views.append(show_log)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel, self.step_menu, views, self.bar.theme_menu)
         self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.status, 1)

@@ -33,6 +33,7 @@ LAYERS = (
     Layer(
         "stem.conv", "Conv2d", "module", node="stem_conv", tensor="stem_conv", parameters=432,
         weight_shape=(16, 3, 3, 3), output_shape=(1, 16, 32, 32), macs=442_368, fusion="Conv2d + BatchNorm2d",
+        equalizable=(("stem.conv", "head"),),
     ),
     Layer("stem.bn", "BatchNorm2d", "module", node="stem_bn", parameters=32, group="stem.conv"),
     Layer("stem.act", "ReLU6", "module", node="stem_act", tensor="stem_act", output_shape=(1, 16, 32, 32)),
@@ -43,7 +44,8 @@ LAYERS = (
     Layer("weird", "Weird", "module", node="weird", tensor="", leaf_reason="control flow in forward", parameters=80),
     Layer("weird.fc", "Linear", "inside", parameters=80, weight_shape=(8, 10), inside="weird"),
     Layer("gate", "Sigmoid", "module", node="gate", tensor="gate"),
-    Layer("head", "Linear", "module", node="head", tensor="head", parameters=170, weight_shape=(10, 16)),
+    Layer("head", "Linear", "module", node="head", tensor="head", parameters=170, weight_shape=(10, 16),
+        equalizable=(("stem.conv", "head"),)),
 )  # fmt: skip
 
 TENSORS = (
