@@ -18,8 +18,10 @@ import qgui
 from qgui.core import legality, recipe_file, report
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
+from qgui.core.layers import Layer
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
+    STEPS,
     ActivationSetting,
     DataReference,
     Mode,
@@ -110,6 +112,13 @@ def _numbers(text: str) -> tuple[float, float, float]:
     return parts
 
 
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError("indices of samples, as in 3,17") from None
+
+
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="example:NAME, torchvision:NAME, PATH.py:CALLABLE, PATH.pt")
     command.add_argument("--weights", default="", help="state dict file (.pt, .pth, .safetensors)")
@@ -129,6 +138,10 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
     command.add_argument("--data-batch", type=_count, default=start.batch_size, metavar="N", help="samples per batch")
     command.add_argument("--seed", type=int, default=0, help="seed of the split")
     command.add_argument("--overlap", action="store_true", help="let calibration samples be evaluated too")
+    command.add_argument(
+        "--exclude", type=_indices, default=(), metavar="I,J", help="samples to leave out of calibration, by index"
+    )
+    command.add_argument("--finite-only", action="store_true", help="leave NaN and infinite activations out of ranges")
     command.add_argument("--metric", default="", metavar="PATH.py:CALLABLE", help="(outputs, target) -> float")
     command.add_argument("--resize", type=_count, default=start.resize, help="short side of images in pixels")
     command.add_argument("--crop", type=_count, default=start.crop, help="side of the central crop in pixels")
@@ -151,6 +164,8 @@ def _data_of(arguments: argparse.Namespace) -> DataReference:
         overlap=arguments.overlap,
         batch_size=arguments.data_batch,
         metric=arguments.metric,
+        excluded=tuple(sorted(set(arguments.exclude))),
+        finite_only=arguments.finite_only,
     )
 
 
@@ -316,7 +331,8 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
         for kind, o in entry["observers"].items()
     ]
     text = _table(("tensor", "observer", "min", "max", "scale", "SQNR dB"), table)
-    return {"tensors": tensors, "samples": list(session.record.samples)}, text
+    calibration = _calibration_of(session)
+    return {"tensors": tensors, "samples": list(session.record.samples), "calibration": calibration}, text
 
 
 def _activation_observers(
@@ -372,7 +388,7 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     backend = "" if arguments.backend == FASTEST else arguments.backend
     recipe = _recipe_of(session, arguments, given, backend)
     if any(recipe.rule(layer.name).needs_statistics for layer in session.opened_model.description.layers):
-        session.calibrate(progress)
+        session.calibrate(progress, recipe=recipe)
     timings: tuple[BackendTiming, ...] = ()
     if arguments.backend == FASTEST:
         timings = backends.measure(session, recipe, progress, arguments.threads, arguments.batch_size)
@@ -396,8 +412,9 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         recipe: Recipe = session.advised_recipe(backend, mode)
     else:
         start = session.advised_recipe(backend)
-        recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=start.data)
-    recipe = _with_steps(recipe, arguments)
+        data = _with_choices(start.data, given.data)
+        recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=data)
+    recipe = _with_steps(recipe, arguments, session.opened_model.description.layers)
     if arguments.observer is None:
         return recipe
     observer = Observer(ObserverKind(arguments.observer))
@@ -408,9 +425,26 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
     return recipe.with_rules(rules)
 
 
-def _with_steps(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
-    wished = {step: True for step in ("equalize", "correct_bias", "adaround") if getattr(arguments, step)}
-    return recipe.with_rules({name: msgspec.structs.replace(rule, **wished) for name, rule in recipe.rules.items()})
+def _with_choices(data: DataReference, given: DataReference) -> DataReference:
+    """Return the data of the command line with the choices about calibration that a recipe made for the same data."""
+    if given.source != data.source:
+        return data
+    return msgspec.structs.replace(
+        data, excluded=data.excluded or given.excluded, finite_only=data.finite_only or given.finite_only
+    )
+
+
+def _with_steps(recipe: Recipe, arguments: argparse.Namespace, layers: Sequence[Layer]) -> Recipe:
+    """Return the recipe with the wished steps ticked in all layers that may have them."""
+    wished = {step: True for step in STEPS if getattr(arguments, step)}
+    rules = {
+        layer.name: legality.with_legal_steps(
+            msgspec.structs.replace(recipe.rules[layer.name], **wished), layer, recipe.backend
+        )
+        for layer in layers
+        if layer.name in recipe.rules
+    }
+    return recipe.with_rules(rules) if wished else recipe
 
 
 def _answer(
@@ -445,12 +479,28 @@ def _answer(
         "layers": [msgspec.to_builtins(layer) for layer in comparison.layers],
         "exports": [msgspec.to_builtins(export) | {"format": export.format} for export in exports],
         "recipe_hash": result.recipe_hash,
+        "calibration": _calibration_of(session),
         "split": {
             "calibration": list(session.opened_data.calibration),
             "evaluation": list(session.opened_data.evaluation),
             "seed": session.opened_data.reference.seed,
         },
         "notes": [*result.notes, *comparison.notes],
+    }
+
+
+def _calibration_of(session: Any) -> dict[str, Any] | None:
+    record = session.record
+    if record is None:
+        return None
+    counts = {name: {"nan": record.tensors[name].nan, "infinite": record.tensors[name].infinite}
+              for name in record.unfinite}  # fmt: skip
+    return {
+        "samples": list(record.samples),
+        "excluded": list(record.settings.excluded),
+        "finite_only": record.settings.finite_only,
+        "equalized": [list(pair) for pair in record.settings.equalized],
+        "unfinite": counts,
     }
 
 

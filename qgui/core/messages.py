@@ -62,10 +62,13 @@ class Calibrate(Command, frozen=True):
     Attributes:
         path: Where the statistics are to be written.
         threads: Threads to use, 0 for torch's default.
+        recipe: Says which samples are left out, whether only finite values count, and what is equalized; None for the
+            data as it was opened and the weights as they are.
     """
 
     path: str
     threads: int = 0
+    recipe: Recipe | None = None
 
 
 class UseStatistics(Command, frozen=True):
@@ -237,6 +240,7 @@ class Failed(Event, frozen=True):
         next_step: What the person can do.
         details: Traceback.
         needs_trust: Whether the same command with `trust` would go on.
+        needs_consent: Whether calibration would go on with the finite values only.
     """
 
     what: str
@@ -244,6 +248,7 @@ class Failed(Event, frozen=True):
     next_step: str = ""
     details: str = ""
     needs_trust: bool = False
+    needs_consent: bool = False
 
 
 class Stopped(Event, frozen=True):

@@ -41,6 +41,10 @@ AUTOMATIC_OBSERVERS = (
     ObserverKind.ENTROPY,
 )
 
+#: The fields of a rule that ask for more than rounding to the nearest level, in the order in which they are done.
+Step = Literal["equalize", "correct_bias", "adaround"]
+STEPS: tuple[Step, ...] = ("equalize", "correct_bias", "adaround")
+
 WeightDtype = Literal["qint8", "quint8", "float16"]
 WeightScheme = Literal[
     "per_tensor_symmetric", "per_tensor_affine", "per_channel_symmetric", "per_channel_affine_float_qparams"

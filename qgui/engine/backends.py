@@ -42,7 +42,7 @@ def measure(
         progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
         try:
             built, _ = session.build(for_backend(recipe, name, model.description), progress, trained)
-            trained = trained or built.float_weights
+            trained = trained or built.trained
             ratios[name] = _ratio(built, check, reference)
             variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
         except (QguiError, RuntimeError) as error:

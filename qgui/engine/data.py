@@ -44,7 +44,7 @@ class Data:
         samples: The samples.
 
     Raises:
-        QguiError: There are too few samples.
+        QguiError: There are too few samples, or those left out leave none or do not exist.
     """
 
     def __init__(self, reference: DataReference, samples: Samples) -> None:
@@ -59,7 +59,21 @@ class Data:
             reference = msgspec.structs.replace(reference, calibrate=count // 2)
             note = f"There are {count} samples: {count // 2} of them calibrate, so that others are left to evaluate."
             self.notes = (*self.notes, note)
-        self.calibration, self.evaluation = split(count, reference, held_out)
+        chosen, self.evaluation = split(count, reference, held_out)
+        self.calibration = without(chosen, reference.excluded, count)
+        idle = sorted(set(reference.excluded).difference(chosen))
+        if idle:
+            note = f"Left out, but not among the calibration samples anyway: {', '.join(map(str, idle))}."
+            self.notes = (*self.notes, note)
+
+    def under(self, reference: DataReference) -> Data:
+        """Return the same samples, with those left out of calibration that another reference leaves out.
+
+        Raises:
+            QguiError: None is left, or one does not exist.
+        """
+        choices = {"excluded": reference.excluded, "finite_only": reference.finite_only}
+        return Data(msgspec.structs.replace(self.reference, **choices), self.samples)
 
     @cached_property
     def first(self) -> Batch:
@@ -131,6 +145,30 @@ def split(count: int, reference: DataReference, held_out: int = 0) -> tuple[list
         raise QguiError(WHAT, why, "Calibrate with fewer samples, or allow the same samples for both (--overlap).")
     evaluation = rest[: reference.evaluate] if reference.evaluate else rest
     return sorted(calibration), sorted(evaluation)
+
+
+def without(calibration: Sequence[int], excluded: Sequence[int], count: int) -> list[int]:
+    """Return the calibration samples that are not left out.
+
+    Args:
+        calibration: Indices of the calibration samples.
+        excluded: Indices of samples to leave out.
+        count: Number of samples in the data.
+
+    Raises:
+        QguiError: An index is not that of a sample, or no sample is left.
+    """
+    what = "Could not leave samples out of calibration"
+    unknown = [index for index in excluded if not 0 <= index < count]
+    if unknown:
+        why = f"there is no sample {unknown[0]}; the data holds {count}"
+        raise QguiError(what, why, f"Name samples from 0 to {count - 1}.")
+    gone = set(excluded)
+    left = [index for index in calibration if index not in gone]
+    if not left:
+        why = f"all {len(calibration)} calibration samples are left out"
+        raise QguiError(what, why, "Take at least one back, or calibrate with more samples.")
+    return left
 
 
 def open_data(reference: DataReference) -> Data:

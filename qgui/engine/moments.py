@@ -62,20 +62,23 @@ class MomentCollector:
         self.moments: dict[str, InputMoments] = {}
 
     def take(self, name: str, columns: torch.Tensor, outputs: torch.Tensor) -> None:
-        """Take in what a layer read and gave at some positions."""
-        mask = passes(outputs, self._bounds.get(name, (None, None)))
-        if mask is None:
-            sums = columns.sum(2)[:, None]
-            counts = torch.full((columns.shape[0], 1), float(columns.shape[2]))
-        else:
-            sums = mask @ columns.transpose(1, 2)
-            counts = mask.sum(2)
+        """Take in what a layer read and gave at some positions; those that hold NaN or infinite values do not count."""
+        sums, counts = self._sums(name, columns, outputs)
+        if not bool(torch.isfinite(sums).all()):
+            finite = torch.isfinite(columns).all(1).all(0)
+            sums, counts = self._sums(name, columns[:, :, finite], outputs[:, :, finite])
         known = self.moments.get(name)
         if known is None:
             self.moments[name] = InputMoments(sums, counts)
         else:
             known.sums += sums
             known.counts += counts
+
+    def _sums(self, name: str, columns: torch.Tensor, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mask = passes(outputs, self._bounds.get(name, (None, None)))
+        if mask is None:
+            return columns.sum(2)[:, None], torch.full((columns.shape[0], 1), float(columns.shape[2]))
+        return mask @ columns.transpose(1, 2), mask.sum(2)
 
 
 def path_beside(statistics: Path) -> Path:

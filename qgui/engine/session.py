@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from qgui.core import advice, legality, statistics
+from qgui.core import advice, calibration, legality, statistics
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.plan import ActivationRanges
@@ -80,14 +80,23 @@ class Session:
             self.result = None
         return described, model.description if model else None
 
-    def calibrate(self, progress: Progress, threads: int = 0) -> CalibrationRecord:
+    def calibrate(self, progress: Progress, threads: int = 0, recipe: Recipe | None = None) -> CalibrationRecord:
         """Run the calibration samples once and keep the statistics of every tensor.
 
+        Args:
+            progress: Told after every batch.
+            threads: Threads to use, 0 for torch's default.
+            recipe: Says which samples are left out, whether only finite values count, and what is equalized; None for
+                the data as it was opened and the weights as they are.
+
         Raises:
-            QguiError: There is no trace to observe, or an activation is not finite.
+            NeedsConsent: An activation is not finite, and the person has not agreed to leave such values out.
+            QguiError: There is no trace to observe, or no sample is left.
             Cancelled: The person asked to stop.
         """
         model, opened = self.opened_model, self.opened_data
+        if recipe is not None:
+            opened = opened.under(recipe.data)
         if model.graphs is None:
             why = "the model does not trace, so its activations cannot be observed"
             raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
@@ -99,12 +108,20 @@ class Session:
                 columns.bounds_of({t.name: t.clamp for t in model.description.tensors}, model.graphs.fused)
             )
             tensors, count = collect.collect(
-                model.graphs.fused, wanted, batches, len(opened.calibration), progress, inputs
+                model.graphs.fused,
+                wanted,
+                batches,
+                len(opened.calibration),
+                progress,
+                inputs,
+                opened.reference.finite_only,
             )
         fingerprint = collect.fingerprint(model.graphs.canonical)
-        record = CalibrationRecord(tensors, tuple(opened.calibration), count, fingerprint, opened.reference.source)
+        settings = calibration.settings_of(recipe or Recipe(data=opened.reference), model.description.layers)
+        source = opened.reference.source
+        record = CalibrationRecord(tensors, tuple(opened.calibration), count, fingerprint, source, settings)
         self.activations = ActivationRanges(model.description, record)
-        self.record, self.moments = record, inputs.moments
+        self.data, self.record, self.moments = opened, record, inputs.moments
         return record
 
     def save_statistics(self, path: Path) -> None:
@@ -133,6 +150,15 @@ class Session:
         self.activations = ActivationRanges(model.description, record)
         self.record, self.moments = record, found
 
+    def _refuse_stale(self, recipe: Recipe) -> None:
+        record, layers = self.record, self.opened_model.description.layers
+        if record is None or not any(rule.needs_statistics for rule in recipe.rules.values()):
+            return
+        wished = calibration.settings_of(recipe, layers)
+        why = calibration.why_stale(record.settings, wished, record.samples, bool(record.unfinite))
+        if why:
+            raise QguiError("Could not quantize", f"the statistics do not fit the decisions: {why}", "Calibrate again.")
+
     def _drop_statistics(self) -> None:
         self.record = self.activations = None
         self.moments = {}
@@ -155,6 +181,7 @@ class Session:
         model = self.opened_model
         recipe, changed = legality.corrected_recipe(recipe, model.description.layers)
         notes = [f"Not as in the recipe, because it is not possible: {', '.join(changed)}."] if changed else []
+        self._refuse_stale(recipe)
         built, note = self.build(recipe, progress, weights)
         notes += [note] if note else []
         progress.step("Quantizing", 2, 3)

@@ -203,7 +203,7 @@ def theme_menu(theme: Theme, choose: Callable[[ThemeName], None], parent: QWidge
 
 
 def fill_menu_bar(
-    window: QMainWindow, actions: Actions, layers: LayerPanel, views: list[QAction], themes: QMenu
+    window: QMainWindow, actions: Actions, layers: LayerPanel, steps: QMenu, views: list[QAction], themes: QMenu
 ) -> QMenuBar:
     """Fill the window's menu bar."""
     bar = window.menuBar()
@@ -214,6 +214,8 @@ def fill_menu_bar(
     edit = bar.addMenu(window.tr("&Edit"))
     for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
         _add(edit, actions, name)
+    edit.addSeparator()
+    edit.addMenu(steps)
     view = bar.addMenu(window.tr("&View"))
     view.addActions(views)
     view.addSeparator()

@@ -16,6 +16,7 @@ from qgui.core.recipe import (
     ObserverKind,
     Recipe,
     Rule,
+    Step,
     WeightDtype,
     WeightScheme,
 )
@@ -131,7 +132,8 @@ def weight_dtype_edit(dtype: WeightDtype, backend: str) -> Edit:
         reason = _needs_weight(layer) or legality.weight_dtypes(layer, rule.mode, backend)[dtype]
         if reason:
             return reason
-        return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, dtype=dtype))
+        rule = msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, dtype=dtype))
+        return legality.with_legal_steps(rule, layer, backend)
 
     return edit
 
@@ -144,6 +146,16 @@ def weight_observer_edit(observer: Observer) -> Edit:
         if reason:
             return reason
         return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, observer=observer))
+
+    return edit
+
+
+def step_edit(step: Step, wanted: bool, backend: str) -> Edit:
+    """Return the edit that gives layers a step better than rounding, or takes it from them."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = legality.step_reasons(layer, rule, backend)[step] if wanted else ""
+        return reason or msgspec.structs.replace(rule, **{step: wanted})
 
     return edit
 

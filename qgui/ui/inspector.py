@@ -28,6 +28,7 @@ from qgui.ui.later import Later
 from qgui.ui.layer_facts import LayerFacts
 from qgui.ui.observer_form import ObserverForm
 from qgui.ui.range_notes import mode_note, range_notes
+from qgui.ui.step_boxes import StepBoxes
 
 _ACTIVATION_SCHEMES = ("per_tensor_affine", "per_tensor_symmetric")
 
@@ -59,12 +60,13 @@ class Inspector(QScrollArea):
         layout.addWidget(self.mode)
         layout.addWidget(self.mode_note)
         self.weight = self._build_weight()
+        self.steps = StepBoxes(document, self)
         self.activation = self._build_activation()
         self._body = QWidget(self)
         column = QVBoxLayout(self._body)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
-        for widget in (self.facts, self.decision, self.weight, self.activation):
+        for widget in (self.facts, self.decision, self.weight, self.steps, self.activation):
             column.addWidget(widget)
         column.addStretch(1)
         self.setWidget(self._body)
@@ -167,6 +169,8 @@ class Inspector(QScrollArea):
         active = [layer for layer in heads if self._document.tensor_of(layer) is not None]
         modes = {self._document.recipe.rule(layer.name).mode for layer in heads}
         self.weight.setVisible(bool(weighted) and modes != {Mode.FLOAT})
+        self.steps.setVisible(bool(weighted) and modes != {Mode.FLOAT})
+        self.steps.show_layers(weighted)
         self.activation.setVisible(bool(active) and modes != {Mode.DYNAMIC})
         if heads:
             self._show_mode(heads)

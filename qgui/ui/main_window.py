@@ -25,7 +25,7 @@ from qgui.ui.actions import ActionId, Actions
 from qgui.ui.bars import WindowBar, fill_menu_bar
 from qgui.ui.dialogs.backends import BackendDialog
 from qgui.ui.dialogs.export import ExportDialog
-from qgui.ui.dialogs.failure import FailureDialog, TrustDialog
+from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.document import SUFFIX, Document
@@ -38,6 +38,7 @@ from qgui.ui.recovery import Autosave
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
+from qgui.ui.step_boxes import StepMenu
 from qgui.ui.steps import next_step, reasons_against
 from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.workbench import Workbench, load_panels
@@ -130,7 +131,9 @@ class MainWindow(QMainWindow):
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
         show_log.triggered.connect(self.show_log)
-        fill_menu_bar(self, self.actions_by_id, self.layer_panel, [*views, show_log], self.bar.theme_menu)
+        self.step_menu = StepMenu(self.document, self)
+        views.append(show_log)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel, self.step_menu, views, self.bar.theme_menu)
         self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.status, 1)
@@ -187,6 +190,7 @@ class MainWindow(QMainWindow):
         self.filing.saved.connect(self._on_done)
         self.filing.leftovers_found.connect(self.start_page.show_leftover)
         workflow.trust_needed.connect(self.ask_for_trust)
+        workflow.consent_needed.connect(self.ask_for_consent)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
         workflow.step_finished.connect(self._on_step)
@@ -280,6 +284,7 @@ class MainWindow(QMainWindow):
         reasons = reasons_against(self.document, busy)
         self.actions_by_id.allow(reasons)
         self.workbench.set_why_not_compare(reasons.get(ActionId.COMPARE, ""))
+        self.workbench.show_staleness(self.document.statistics_stale, reasons.get(ActionId.CALIBRATE, ""))
         backend = self.document.recipe.backend
         self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
         following = None if busy else next_step(self.document)
@@ -389,6 +394,13 @@ class MainWindow(QMainWindow):
     def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
         """Ask whether code that a file holds may run."""
         dialog = TrustDialog(failure, self.theme, self)
+        dialog.accepted.connect(go_on)
+        show(dialog)
+
+    def ask_for_consent(self, failure: Failed, go_on: Then) -> None:
+        """Ask whether ranges may come from the finite values only."""
+        self.workbench.log_panel.add("warning", f"{failure.what}: {failure.why}")
+        dialog = ConsentDialog(failure, self.theme, self)
         dialog.accepted.connect(go_on)
         show(dialog)
 

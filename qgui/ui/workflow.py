@@ -33,6 +33,7 @@ class Workflow(QObject):
     Signals:
         failed: A `Failed`, to be shown.
         trust_needed: A `Failed` and a callable that goes on with trust.
+        consent_needed: A `Failed` and a callable that decides for the finite values only and goes on.
         done: A sentence about something that succeeded.
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
             `backends`.
@@ -43,6 +44,7 @@ class Workflow(QObject):
 
     failed = Signal(object)
     trust_needed = Signal(object, object)
+    consent_needed = Signal(object, object)
     done = Signal(str)
     step_finished = Signal(str)
     backends_measured = Signal(object)
@@ -250,12 +252,23 @@ class Workflow(QObject):
 
         self._calibrations += 1
         path = self._file(f"statistics-{self._calibrations}.npz")
-        job = self._job(messages.Calibrate(path=str(path)), self.tr("Calibrating"))
-        self._client.submit(job.success(calibrated))
+        command = messages.Calibrate(path=str(path), recipe=self._document.recipe)
+        job = self._job(command, self.tr("Calibrating")).success(calibrated)
+        self._client.submit(job.failure(lambda event: self._not_calibrated(event, then)))
+
+    def _not_calibrated(self, event: messages.Failed, then: Then) -> None:
+        def with_consent() -> None:
+            self._document.use_finite_only()
+            self.calibrate(then)
+
+        if event.needs_consent:
+            self.consent_needed.emit(event, with_consent)
+        else:
+            self.failed.emit(event)
 
     def quantize(self, then: Then = _nothing) -> None:
-        """Make the quantized model; calibrates first where a layer needs ranges that are not there."""
-        if self._document.needs_calibration and self._document.ranges is None:
+        """Make the quantized model; calibrates first where a layer needs ranges that are missing or stale."""
+        if self._document.must_calibrate:
             self.calibrate(then=lambda: self.quantize(then))
             return
         recipe = self._document.recipe
@@ -320,7 +333,7 @@ class Workflow(QObject):
     def measure_backends(self, then: Then = _nothing) -> None:
         """Measure every engine of the machine with the present decisions; calibrates first where needed."""
         document = self._document
-        if document.needs_calibration and document.ranges is None:
+        if document.must_calibrate:
             self.calibrate(then=lambda: self.measure_backends(then))
             return
 

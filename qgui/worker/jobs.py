@@ -6,10 +6,11 @@ import queue
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from qgui.core import messages
-from qgui.core.errors import Cancelled, NeedsTrust, QguiError
+from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.engine import backends, comparison, export, weights
 from qgui.engine.progress import Progress
@@ -69,6 +70,7 @@ class JobThread(threading.Thread):
                 next_step=error.next_step,
                 details=error.details or traceback.format_exc(),
                 needs_trust=isinstance(error, NeedsTrust),
+                needs_consent=isinstance(error, NeedsConsent),
             )
         except MemoryError:
             hint = "Use a smaller batch size or fewer samples, or close other programs."
@@ -121,8 +123,16 @@ class JobThread(threading.Thread):
 
     def _calibrate(self, command: messages.Calibrate, progress: Progress) -> Event:
         began = time.monotonic()
-        record = self._session.calibrate(progress, command.threads)
+        record = self._session.calibrate(progress, command.threads, command.recipe)
         self._session.save_statistics(Path(command.path))
         return messages.Calibrated(
-            job=command.job, path=command.path, samples=len(record.samples), seconds=time.monotonic() - began
+            job=command.job,
+            path=command.path,
+            samples=len(record.samples),
+            seconds=time.monotonic() - began,
+            unfinite=self._layers_of(record.unfinite),
         )
+
+    def _layers_of(self, tensors: Sequence[str]) -> tuple[str, ...]:
+        layers = {tensor.name: tensor.layer for tensor in self._session.opened_model.description.tensors}
+        return tuple(layers.get(name) or name for name in tensors)

@@ -459,3 +459,41 @@ def test_samples_of_unlike_shapes_go_into_batches_of_their_own() -> None:
 def test_the_reference_is_kept_for_the_recipe() -> None:
     reference = DataReference(f"{NETWORKS}:images", calibrate=5, seed=9)
     assert data.open_data(reference).reference == msgspec.structs.replace(reference)
+
+
+def test_samples_left_out_do_not_calibrate_and_the_evaluation_stays() -> None:
+    whole = opened("random:1x3", calibrate=6)
+    gone = whole.calibration[1]
+    less = opened("random:1x3", calibrate=6, excluded=(gone,))
+    assert less.calibration == [index for index in whole.calibration if index != gone]
+    assert less.evaluation == whole.evaluation
+    assert less.notes == whole.notes
+
+
+def test_the_same_samples_under_another_reference_leave_others_out() -> None:
+    whole = opened("random:1x3", calibrate=6)
+    first = whole.calibration[0]
+    less = whole.under(msgspec.structs.replace(whole.reference, excluded=(first,), finite_only=True))
+    assert less.samples is whole.samples
+    assert first not in less.calibration
+    assert less.reference.finite_only
+    assert less.under(whole.reference).calibration == whole.calibration
+
+
+def test_a_sample_that_is_left_out_without_taking_part_is_told() -> None:
+    idle = opened("random:1x3", calibrate=6).evaluation[0]
+    found = opened("random:1x3", calibrate=6, excluded=(idle,))
+    assert len(found.calibration) == 6
+    assert str(idle) in found.notes[-1]
+
+
+@pytest.mark.parametrize("index", [-1, 64, 1000])
+def test_a_sample_that_does_not_exist_cannot_be_left_out(index: int) -> None:
+    with pytest.raises(QguiError, match=f"there is no sample {index}; the data holds 64.*0 to 63"):
+        opened("random:1x3", calibrate=6, excluded=(index,))
+
+
+def test_all_samples_cannot_be_left_out() -> None:
+    every = tuple(opened("random:1x3", calibrate=6).calibration)
+    with pytest.raises(QguiError, match=r"all 6 calibration samples are left out.*Take at least one back"):
+        opened("random:1x3", calibrate=6, excluded=every)

@@ -94,10 +94,14 @@ class Script:
             (FOLDER / "crashed").touch()
             print("out of memory", file=sys.stderr, flush=True)
             os._exit(9)
+        if self.source.endswith("nan") and not (command.recipe and command.recipe.data.finite_only):
+            return messages.Failed(
+                job=command.job, what="Calibration stopped", why="the output of head holds NaN", needs_consent=True
+            )
         if self.source.endswith(("slow", "stubborn")):
             self.waiting = command.job
             return None
-        statistics.save(ui_samples.record(), Path(command.path))
+        statistics.save(ui_samples.record(recipe=command.recipe), Path(command.path))
         return messages.Calibrated(job=command.job, path=command.path, samples=20, seconds=0.1)
 
 
