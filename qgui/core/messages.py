@@ -20,6 +20,7 @@ from qgui.core.results import (
     ExportResult,
     MachineDescription,
     QuantizeResult,
+    SampleDescription,
 )
 
 _LENGTH = struct.Struct(">I")
@@ -119,6 +120,18 @@ class WeightRanges(Command, frozen=True):
 
     layer: str
     path: str
+
+
+class ShowSamples(Command, frozen=True):
+    """Say what samples are, with a small picture of each that is an image.
+
+    Attributes:
+        samples: Their indices in the data set.
+        folder: Where the pictures are to be written.
+    """
+
+    samples: tuple[int, ...]
+    folder: str
 
 
 class Cancel(Command, frozen=True):
@@ -228,6 +241,12 @@ class WeightRangesWritten(Event, frozen=True):
     path: str
 
 
+class SamplesShown(Event, frozen=True):
+    """What the samples are; their pictures lie in files."""
+
+    samples: tuple[SampleDescription, ...]
+
+
 class Failed(Event, frozen=True):
     """A job failed; everything else is as before.
 
@@ -276,6 +295,7 @@ AnyCommand = (
     | MeasureBackends
     | Export
     | WeightRanges
+    | ShowSamples
     | Cancel
     | Shutdown
 )
@@ -291,6 +311,7 @@ AnyEvent = (
     | BackendsMeasured
     | Exported
     | WeightRangesWritten
+    | SamplesShown
     | Failed
     | Stopped
     | LogLine
