@@ -115,7 +115,8 @@ class WeightRanges(Command, frozen=True):
     Attributes:
         layer: Layer path.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
-            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer.
+            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer, and
+            `whole/...` and `channels/...` arrays `points`, `mass`, `zeros` and `width` of their distributions.
     """
 
     layer: str
