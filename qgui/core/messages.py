@@ -20,6 +20,7 @@ from qgui.core.results import (
     ExportResult,
     MachineDescription,
     QuantizeResult,
+    SampleDescription,
 )
 
 _LENGTH = struct.Struct(">I")
@@ -117,11 +118,24 @@ class WeightRanges(Command, frozen=True):
     Attributes:
         layer: Layer path.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
-            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer.
+            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer, and
+            `whole/...` and `channels/...` arrays `points`, `mass`, `zeros` and `width` of their distributions.
     """
 
     layer: str
     path: str
+
+
+class ShowSamples(Command, frozen=True):
+    """Say what samples are, with a small picture of each that is an image.
+
+    Attributes:
+        samples: Their indices in the data set.
+        folder: Where the pictures are to be written.
+    """
+
+    samples: tuple[int, ...]
+    folder: str
 
 
 class Cancel(Command, frozen=True):
@@ -231,6 +245,12 @@ class WeightRangesWritten(Event, frozen=True):
     path: str
 
 
+class SamplesShown(Event, frozen=True):
+    """What the samples are; their pictures lie in files."""
+
+    samples: tuple[SampleDescription, ...]
+
+
 class Failed(Event, frozen=True):
     """A job failed; everything else is as before.
 
@@ -281,6 +301,7 @@ AnyCommand = (
     | MeasureBackends
     | Export
     | WeightRanges
+    | ShowSamples
     | Cancel
     | Shutdown
 )
@@ -296,6 +317,7 @@ AnyEvent = (
     | BackendsMeasured
     | Exported
     | WeightRangesWritten
+    | SamplesShown
     | Failed
     | Stopped
     | LogLine

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
-from qgui.core.qparams import Grid, QParams, qparams_of_range
-from qgui.core.recipe import Observer, ObserverKind
+from qgui.core.qparams import Grid, QParams, qparams_of_range, weight_grid
+from qgui.core.recipe import Observer, ObserverKind, WeightSetting
 from qgui.core.statistics import TensorStatistics, rebin
 
 #: Above this many points, over all channels, a range is searched in fewer steps.
@@ -55,6 +55,20 @@ class Distribution:
     def channels(self) -> int:
         """Number of rows."""
         return len(self.points)
+
+    def row(self, channel: int) -> Distribution:
+        """Return the distribution of one channel alone."""
+        one = slice(channel, channel + 1)
+        return Distribution(
+            self.points[one],
+            self.mass[one],
+            self.zeros[one],
+            self.width[one],
+            self.low[one],
+            self.high[one],
+            self.batch_min[one],
+            self.batch_max[one],
+        )
 
     @property
     def energy(self) -> Float64:
@@ -167,6 +181,49 @@ def chosen_qparams(observer: Observer, distribution: Distribution, grid: Grid, p
     """Return scale and zero point of the range that an observer chooses."""
     low, high = choose(observer, distribution, grid)
     return qparams_of_range(low, high, grid, per_channel)
+
+
+def weight_qparams(distribution: Distribution, setting: WeightSetting) -> QParams:
+    """Return scale and zero point of a weight: what the observer chooses, and the bounds fixed for single channels.
+
+    Args:
+        distribution: Where the weight's values lie, with one row per output channel where the setting is per channel.
+        setting: The weight setting.
+
+    Raises:
+        QguiError: A fixed bound is for a channel that is not there or leaves no room, or the scale is per tensor.
+    """
+    grid = weight_grid(setting)
+    low, high = choose(setting.observer, distribution, grid)
+    if setting.channel_bounds:
+        low, high = low.copy(), high.copy()
+        for channel, bound in checked_channel_bounds(setting, distribution.channels):
+            low[channel], high[channel] = -bound, bound
+    return qparams_of_range(low, high, grid, setting.per_channel)
+
+
+def checked_channel_bounds(setting: WeightSetting, channels: int) -> tuple[tuple[int, float], ...]:
+    """Return the bounds that a setting fixes for single channels.
+
+    Raises:
+        QguiError: One is for a channel that is not there or leaves no room, or the setting has no scale per channel.
+    """
+    what = "Could not use the bounds of single channels"
+    if setting.channel_bounds and setting.qscheme != "per_channel_symmetric":
+        why = f"the weight is {setting.qscheme}, and only per_channel_symmetric weights have them"
+        raise QguiError(what, why, "Reset the bounds, or choose one symmetric scale per channel.")
+    seen: set[int] = set()
+    for channel, bound in setting.channel_bounds:
+        if not 0 <= channel < channels:
+            why = f"there is no output channel {channel}: the weight has {channels}, counted from 0"
+            raise QguiError(what, why, "Reset the bounds of this layer, or correct the recipe.")
+        if not (np.isfinite(bound) and bound > 0.0):
+            why = f"the bound {bound:g} of channel {channel} is not a number above 0"
+            raise QguiError(what, why, "Type or drag a bound that leaves room around zero.")
+        if channel in seen:
+            raise QguiError(what, f"channel {channel} has two bounds", "Reset the bounds, or correct the recipe.")
+        seen.add(channel)
+    return setting.channel_bounds
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from qgui.core import messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
-from qgui.engine import backends, comparison, export, weights
+from qgui.engine import backends, comparison, export, thumbnails, weights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.worker.channel import Channel
@@ -118,6 +118,9 @@ class JobThread(threading.Thread):
             case messages.WeightRanges():
                 weights.write_ranges(session.opened_model, command.layer, Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case messages.ShowSamples():
+                shown = thumbnails.describe(session.opened_data, command.samples, Path(command.folder), progress)
+                return messages.SamplesShown(job=job, samples=shown)
             case _:
                 raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")
 

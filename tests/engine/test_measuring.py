@@ -419,6 +419,9 @@ def test_ranges_of_a_weight_are_written_per_tensor_and_per_channel(calibrated: C
         assert arrays["per-channel/mse/scale"].shape == (8,)
         assert arrays["per-tensor/minmax/scale"].shape == (1,)
         assert arrays["per-channel/minmax/sqnr_db"] > arrays["per-tensor/minmax/sqnr_db"]
+        for name, rows in (("whole", 1), ("channels", 8)):
+            held = arrays[f"{name}/mass"].sum(axis=1) + arrays[f"{name}/zeros"]
+            assert held.tolist() == [8 * 27 / rows] * rows
     assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
 
 
