@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 
@@ -56,10 +57,15 @@ class ChoiceTable(QTableView):
 
     def size_columns(self, samples: Sequence[str]) -> None:
         """Give the columns after the first the width of a sample text each, so that other content lays out nothing."""
-        header, padding = self.horizontalHeader(), self.fontMetrics().height() * 3 // 4
+        header = self.horizontalHeader()
+        bold = QFont(self.font())
+        bold.setBold(True)
+        metrics = QFontMetrics(bold)
+        padding = metrics.height() // 2
+        header.setMinimumSectionSize(padding)
         for column, sample in enumerate(samples, start=1):
             title = str(self.model().headerData(column, Qt.Orientation.Horizontal))
-            width = max(self.fontMetrics().horizontalAdvance(text) for text in (sample, title)) + padding
+            width = max(metrics.horizontalAdvance(sample), self.fontMetrics().horizontalAdvance(title)) + padding
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
 

@@ -105,6 +105,9 @@ class RangesPanel(QWidget):
         font.setBold(True)
         self.title.setFont(font)
         self.facts = self._words("rangesFacts")
+        self.facts.setWordWrap(False)
+        # One line whatever is said, so that the plot keeps its size while the person steps through the layers.
+        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.logarithmic = QCheckBox(self.tr("Log"), self)
         self.logarithmic.setObjectName("rangesLogarithmic")
         self.logarithmic.setAccessibleName(self.tr("Logarithmic counts"))
@@ -355,6 +358,7 @@ class RangesPanel(QWidget):
             samples = ", ".join(f"#{extreme.sample}" for extreme in seen.highest[:3])
             facts.append(self.tr("greatest in samples {samples}").format(samples=samples))
         self.facts.setText(" · ".join(facts))
+        self.facts.setToolTip(self.facts.text())
 
     # The observers
 

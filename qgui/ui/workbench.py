@@ -21,6 +21,7 @@ from qgui.ui.workflow import Workflow
 
 if TYPE_CHECKING:
     from qgui.ui.compare_panel import ComparePanel
+    from qgui.ui.overview_panel import OverviewPanel
     from qgui.ui.ranges_panel import RangesPanel
     from qgui.ui.weights_panel import WeightsPanel
 
@@ -31,7 +32,7 @@ _STYLED_AT_ONCE = 30
 def load_panels() -> None:
     """Import what the panels need; may run in any thread."""
     from qgui.core import plan, statistics  # noqa: F401
-    from qgui.ui import compare_panel, ranges_panel, weights_panel  # noqa: F401
+    from qgui.ui import compare_panel, overview_panel, ranges_panel, weights_panel  # noqa: F401
 
 
 class Workbench(QWidget):
@@ -59,6 +60,7 @@ class Workbench(QWidget):
     step_wanted = Signal(int)
 
     ranges_panel: RangesPanel
+    overview_panel: OverviewPanel
     weights_panel: WeightsPanel
     compare_panel: ComparePanel
 
@@ -71,7 +73,7 @@ class Workbench(QWidget):
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
-        self._stale: set[RangesPanel | WeightsPanel] = set()
+        self._stale: set[RangesPanel | OverviewPanel | WeightsPanel] = set()
         self._why_not_compare = ""
         self._introduction = ""
         self.built = False
@@ -100,6 +102,7 @@ class Workbench(QWidget):
         """Build the panels, and pause after each piece of work."""
         from qgui.ui.compare_panel import ComparePanel
         from qgui.ui.compare_plots import ComparePlots
+        from qgui.ui.overview_panel import OverviewPanel
         from qgui.ui.ranges_panel import RangesPanel
         from qgui.ui.weights_panel import WeightsPanel
 
@@ -109,8 +112,14 @@ class Workbench(QWidget):
         self.ranges_panel.step_wanted.connect(self.step_wanted)
         self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
         yield
+        self.overview_panel = OverviewPanel(self._document, self._theme, self.ranges_panel.idle, self)
+        self.overview_panel.calibration_wanted.connect(self.calibration_wanted)
+        self.overview_panel.layer_wanted.connect(self.layer_wanted)
+        self.overview_panel.ranges_wanted.connect(self.show_ranges)
+        self._insert(1, self.overview_panel, self.tr("Overview"), self.tr("The histograms of all layers."))
+        yield
         self.weights_panel = WeightsPanel(self._document, self._workflow, self._theme, self)
-        self._insert(1, self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread."))
+        self._insert(2, self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread."))
         yield
         plots = ComparePlots(self._theme)
         for _ in plots.build(self):
@@ -118,7 +127,7 @@ class Workbench(QWidget):
         self.compare_panel = ComparePanel(self._document, self._theme, self._settings, plots, self)
         self.compare_panel.comparison_wanted.connect(self.comparison_wanted)
         self.compare_panel.layer_wanted.connect(self.layer_wanted)
-        self._insert(2, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
+        self._insert(3, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
         self.built = True
         self.set_why_not_compare(self._why_not_compare)
         self.show_layers(self._layers)
@@ -140,7 +149,7 @@ class Workbench(QWidget):
     def show_layers(self, names: tuple[str, ...]) -> None:
         """Show the selected layers."""
         self._layers = names
-        self._stale = {self.ranges_panel, self.weights_panel} if self.built else set()
+        self._stale = {self.ranges_panel, self.overview_panel, self.weights_panel} if self.built else set()
         self._show_in_front()
 
     def _show_in_front(self) -> None:
