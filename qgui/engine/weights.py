@@ -38,11 +38,12 @@ def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
     embedding = model.description.layer(layer).type in legality.EMBEDDINGS
     wide, narrow = WeightSetting(qscheme="per_tensor_symmetric"), WeightSetting(qscheme="per_channel_symmetric")
     settings = (WeightSetting("quint8", "per_channel_affine_float_qparams"),) if embedding else (wide, narrow)
+    by_channel = ranges.of_weight(rows, True)
     for setting in settings:
-        distribution = ranges.of_weight(rows, setting.per_channel)
+        distribution = by_channel if setting.per_channel else ranges.of_weight(rows, False)
         for choice in choices(model, layer, setting, distribution):
             key = f"{setting.granularity}/{choice.observer.kind.value}"
-            cost = ranges.assess(distribution, choice.qparams)
+            cost = ranges.assess(by_channel, choice.qparams)
             noise = cost.rounding + cost.clipping
             by_row = [ranges.decibel(float(s), float(n)) for s, n in zip(cost.energy, noise, strict=True)]
             arrays |= {

@@ -419,6 +419,8 @@ def test_ranges_of_a_weight_are_written_per_tensor_and_per_channel(calibrated: C
         assert arrays["per-channel/mse/scale"].shape == (8,)
         assert arrays["per-tensor/minmax/scale"].shape == (1,)
         assert arrays["per-channel/minmax/sqnr_db"] > arrays["per-tensor/minmax/sqnr_db"]
+        assert arrays["per-tensor/minmax/sqnr_by_row"].shape == arrays["per-channel/minmax/sqnr_by_row"].shape == (8,)
+        assert (arrays["per-tensor/minmax/sqnr_by_row"] <= arrays["per-channel/minmax/sqnr_by_row"] + 1.0).all()
         for name, rows in (("whole", 1), ("channels", 8)):
             held = arrays[f"{name}/mass"].sum(axis=1) + arrays[f"{name}/zeros"]
             assert held.tolist() == [8 * 27 / rows] * rows
