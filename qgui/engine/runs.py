@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from qgui.core import recipe_file, statistics
 from qgui.core.errors import QguiError
 from qgui.core.recipe import Recipe
+from qgui.engine.fx.qat import Trained
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
@@ -29,12 +30,12 @@ def save(session: Session, folder: Path) -> None:
         statistics.save(session.record, folder / STATISTICS)
     else:
         (folder / STATISTICS).unlink(missing_ok=True)
-    if result.float_weights is None:
+    if result.trained is None:
         (folder / TRAINED).unlink(missing_ok=True)
     else:
         temporary = folder / f".{TRAINED}"
         try:
-            save_file({k: v.contiguous().clone() for k, v in result.float_weights.items()}, temporary)
+            save_file({k: v.contiguous().clone() for k, v in result.trained.tensors().items()}, temporary)
             temporary.replace(folder / TRAINED)
         except OSError as error:
             why = error.strerror or str(error)
@@ -56,6 +57,7 @@ def restore(folder: Path, progress: Progress, trust: bool = False) -> tuple[Sess
     session.open_data(recipe.data)
     if (folder / STATISTICS).is_file():
         session.use_statistics(folder / STATISTICS)
-    trained = load_file(folder / TRAINED) if (folder / TRAINED).is_file() else None
+    file = folder / TRAINED
+    trained = Trained.of_tensors(load_file(file)) if file.is_file() else None
     session.quantize(recipe, progress, trained)
     return session, recipe

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from qgui.core import advice, legality, statistics
@@ -23,13 +24,16 @@ from qgui.core.recipe import (
 )
 from qgui.core.results import DataDescription, QuantizeResult
 from qgui.core.statistics import CalibrationRecord
-from qgui.engine import collect, data, latency, machine, opened, score, sources
+from qgui.core.training_run import TrainingOutcome, training_key
+from qgui.engine import collect, data, latency, machine, opened, score, sources, training, training_check
 from qgui.engine.data import Batch, Data
-from qgui.engine.fx import decide, plain, quantized, train
+from qgui.engine.fx import decide, plain, quantized
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.qat import Trained
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
+from qgui.engine.training_control import TrainingControl
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Session:
     record: CalibrationRecord | None = None
     activations: ActivationRanges | None = None
     result: QuantizedModel | None = None
+    trained: training.Result | None = None
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
         """Load and trace a model; statistics and quantized model of the one before are dropped.
@@ -51,7 +56,7 @@ class Session:
         """
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
-        self.record = self.activations = self.result = None
+        self.record = self.activations = self.result = self.trained = None
         return self.model.description
 
     def open_data(self, reference: DataReference) -> tuple[DataDescription, ModelDescription | None]:
@@ -68,7 +73,7 @@ class Session:
                 score.run(self.model.loaded.module, fresh.first)
             model = opened.traced(self.model.reference, self.model.loaded, fresh.first)
         self.data = fresh
-        self.record = self.activations = None
+        self.record = self.activations = self.trained = None
         if model is not None:
             self.model = model
             self.result = None
@@ -110,14 +115,14 @@ class Session:
         self.record = record
 
     def quantize(
-        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
+        self, recipe: Recipe, progress: Progress, trained: Trained | None = None
     ) -> QuantizeResult:
-        """Convert the model as a recipe says, training its `qat` layers first.
+        """Convert the model as a recipe says, training its `qat` layers first where that was not done yet.
 
         Args:
             recipe: The person's decisions.
             progress: Told after every step.
-            weights: What an earlier training left, to be used instead of training again.
+            trained: What an earlier training left, to be used instead of training again.
 
         Raises:
             QguiError: Statistics are missing, or PyTorch cannot convert the model so.
@@ -127,8 +132,8 @@ class Session:
         model = self.opened_model
         recipe, changed = legality.corrected_recipe(recipe, model.description.layers)
         notes = [f"Not as in the recipe, because it is not possible: {', '.join(changed)}."] if changed else []
-        built, note = self.build(recipe, progress, weights)
-        notes += [note] if note else []
+        built, note = self.build(recipe, progress, trained)
+        notes += [*([note] if note else []), *self._conversion_notes(built, progress)]
         progress.step("Quantizing", 2, 3)
         result = QuantizeResult(
             recipe_hash=recipe.digest(),
@@ -146,7 +151,7 @@ class Session:
         return result
 
     def build(
-        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
+        self, recipe: Recipe, progress: Progress, trained: Trained | None = None
     ) -> tuple[QuantizedModel, str]:
         """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
         model = self.opened_model
@@ -157,15 +162,15 @@ class Session:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
         graph = model.graphs.canonical
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
-            if weights is None:
-                graph, note = train.trained(graph, decisions, self.opened_data, progress)
-            else:
-                graph = copy.deepcopy(graph)
-                graph.load_state_dict(weights)
-            weights = {key: value.detach() for key, value in graph.state_dict().items()}
+            if trained is None:
+                result = self._as_trained(recipe, progress)
+                trained, note = result.trained, result.note
+            graph = copy.deepcopy(graph)
+            graph.load_state_dict(trained.weights)
             with plain.quiet():
                 again = Graphs(graph, plain.fused(graph, model.graphs.leaves), model.graphs.leaves, model.graphs.values)
             decisions = decide.decisions_of(model.description, again, recipe, self.activations)
+            trained.decide(decisions)
         progress.step("Quantizing", 1, 3)
         try:
             module = plain.lower(graph, decisions)
@@ -179,7 +184,83 @@ class Session:
                 "Choose another backend, or leave the layer it names float.",
                 str(error),
             ) from error
-        return QuantizedModel(module, decisions, recipe, weights), note
+        return QuantizedModel(module, decisions, recipe, trained), note
+
+    def train(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        folder: Path | None = None,
+        resume: bool = False,
+        control: TrainingControl | None = None,
+        listener: training.Listener = lambda _: None,
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        """Train the `qat` layers of a recipe, convert, and hold the int8 model against the fake-quantized one.
+
+        Args:
+            recipe: The person's decisions.
+            progress: Told after every step.
+            folder: Where a checkpoint is written after each epoch; None for nowhere.
+            resume: Whether to go on from the checkpoint in that folder.
+            control: What the person wants while it runs.
+            listener: Told about steps and epochs.
+
+        Raises:
+            QguiError: The training cannot begin or go on, or PyTorch cannot convert the model.
+            Cancelled: The person asked to stop.
+        """
+        trainer = self.trainer(recipe, progress, control, listener)
+        return self._taken(recipe, trainer.run(folder, resume), progress)
+
+    def keep_training(
+        self, recipe: Recipe, folder: Path, progress: Progress
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        """Take the best state of the checkpoint in a folder, convert, and check as after a training.
+
+        Raises:
+            QguiError: There is no checkpoint, or it belongs to another recipe.
+            Cancelled: The person asked to stop.
+        """
+        return self._taken(recipe, self.trainer(recipe, progress).kept(folder), progress)
+
+    def trainer(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        control: TrainingControl | None = None,
+        listener: training.Listener = lambda _: None,
+    ) -> training.Trainer:
+        """Return what trains the `qat` layers of a recipe.
+
+        Raises:
+            QguiError: The recipe, the data or the machine does not allow the training.
+        """
+        model = self.opened_model
+        recipe, _ = legality.corrected_recipe(recipe, model.description.layers)
+        return training.Trainer(model, self.opened_data, recipe, self.activations, progress, control, listener)
+
+    def _taken(
+        self, recipe: Recipe, result: training.Result, progress: Progress
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        self.trained = result
+        steered = msgspec.structs.replace(recipe.training, steering=result.outcome.settings.steering)
+        quantized = self.quantize(msgspec.structs.replace(recipe, training=steered), progress)
+        return self.trained.outcome, quantized
+
+    def _as_trained(self, recipe: Recipe, progress: Progress) -> training.Result:
+        """Return the training that a recipe asks for: the one that was done, if its decisions are the same."""
+        if self.trained is None or self.trained.outcome.key != training_key(recipe):
+            self.trained = self.trainer(recipe, progress).run()
+        return self.trained
+
+    def _conversion_notes(self, built: QuantizedModel, progress: Progress) -> list[str]:
+        """Hold a freshly trained model against its int8 form, and return what the person should know."""
+        result = self.trained
+        if result is None or built.trained is not result.trained or result.outcome.check is not None:
+            return []
+        check = training_check.check(self.opened_model, self.opened_data, result, built, progress)
+        result.outcome = msgspec.structs.replace(result.outcome, check=check)
+        return [check.sentence, *check.causes]
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""

@@ -16,6 +16,7 @@ from qgui.core.recipe import Mode, Recipe
 from qgui.core.results import LayerResult, TensorQParams
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.qat import Trained
 
 
 @dataclass
@@ -26,13 +27,18 @@ class QuantizedModel:
         module: What runs; a graph module, or the person's module where it does not trace.
         decisions: What the lowering was told.
         recipe: The recipe from which it was made.
-        float_weights: State dict of the canonical graph after training, None where nothing was trained.
+        trained: What training left, None where nothing was trained.
     """
 
     module: nn.Module
     decisions: plain.Decisions
     recipe: Recipe
-    float_weights: dict[str, torch.Tensor] | None = None
+    trained: Trained | None = None
+
+    @property
+    def float_weights(self) -> dict[str, torch.Tensor] | None:
+        """State dict of the canonical graph after training, None where nothing was trained."""
+        return self.trained.weights if self.trained is not None else None
 
 
 def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.GraphModule) -> dict[str, str]:
