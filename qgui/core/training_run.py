@@ -287,6 +287,19 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         raise QguiError(what, f"it is damaged ({error})", "Remove the folder and train anew.") from error
 
 
+def existing_checkpoint(folder: Path) -> Checkpoint:
+    """Return the readable half of the checkpoint in a folder.
+
+    Raises:
+        QguiError: There is none, it is damaged or of a newer version.
+    """
+    found = read_checkpoint(folder)
+    if found is None:
+        hint = "Name the folder in which a training was interrupted."
+        raise QguiError("Could not resume the training", f"{folder} holds no checkpoint", hint)
+    return found
+
+
 def training_key(recipe: Recipe) -> str:
     """Return a hash of everything that decides the trained weights: 16 hexadecimal digits of SHA-256."""
     content = (recipe.model, recipe.data, recipe.rules, recipe.training)

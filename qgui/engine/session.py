@@ -114,9 +114,7 @@ class Session:
         self.activations = ActivationRanges(model.description, record)
         self.record = record
 
-    def quantize(
-        self, recipe: Recipe, progress: Progress, trained: Trained | None = None
-    ) -> QuantizeResult:
+    def quantize(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> QuantizeResult:
         """Convert the model as a recipe says, training its `qat` layers first where that was not done yet.
 
         Args:
@@ -150,9 +148,7 @@ class Session:
         self.result = built
         return result
 
-    def build(
-        self, recipe: Recipe, progress: Progress, trained: Trained | None = None
-    ) -> tuple[QuantizedModel, str]:
+    def build(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> tuple[QuantizedModel, str]:
         """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
         model = self.opened_model
         decisions = decide.decisions_of(model.description, model.graphs, recipe, self.activations)
@@ -212,9 +208,7 @@ class Session:
         trainer = self.trainer(recipe, progress, control, listener)
         return self._taken(recipe, trainer.run(folder, resume), progress)
 
-    def keep_training(
-        self, recipe: Recipe, folder: Path, progress: Progress
-    ) -> tuple[TrainingOutcome, QuantizeResult]:
+    def keep_training(self, recipe: Recipe, folder: Path, progress: Progress) -> tuple[TrainingOutcome, QuantizeResult]:
         """Take the best state of the checkpoint in a folder, convert, and check as after a training.
 
         Raises:

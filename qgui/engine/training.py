@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 import psutil
 import torch
-from torch import fx, nn
+from torch import nn
 
 from qgui.core.errors import QguiError
 from qgui.core.plan import ActivationRanges
@@ -42,7 +41,9 @@ from qgui.engine.fx.qat import SimulatedModel, Trained
 from qgui.engine.opened import OpenedModel
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
+from qgui.engine.training_conditions import deterministic, device_of, int8_kernels, memory_errors
 from qgui.engine.training_control import TrainingControl
+from qgui.engine.training_failures import Divergence, first_unfinite, not_finite
 from qgui.engine.training_loss import WHAT, Teacher, loss_of
 from qgui.engine.training_score import Scored, score_name, scored
 
@@ -54,9 +55,6 @@ GRADIENT_LIMIT = 1.0
 _FIRST_BATCHES = 8
 _TELL_SECONDS = 0.1
 _MEASURED_STEPS = 4
-#: A training has diverged when the running mean of its loss is so many times that at the start.
-_DIVERGED = 10.0
-_LOSS_MEMORY = 0.9
 
 
 def _nothing(_: TrainingUpdate) -> None:
@@ -137,7 +135,7 @@ class Trainer:
         self._progress, self._control, self._listener = progress, control or TrainingControl(), listener
         self.train_samples, self.validation = divided(data, recipe.training)
         self.settings = resolved(recipe.training, len(self.train_samples), data.samples.labelled)
-        self._device = _device(self.settings.device)
+        self._device = device_of(self.settings.device)
         self._loss = loss_of(self.settings, data.samples.labelled)
         self._decisions = decide.decisions_of(model.description, model.graphs, recipe, activations)
         self.simulated = SimulatedModel(
@@ -167,7 +165,7 @@ class Trainer:
         """
         if not resume and folder is not None:
             training_state.remove(folder)
-        with deterministic(self.settings.seed), _memory_errors(self.settings, lambda: self._run.epoch):
+        with deterministic(self.settings.seed), memory_errors(self.settings, lambda: self._run.epoch):
             if resume and folder is not None:
                 self._resume(folder)
             else:
@@ -195,7 +193,7 @@ class Trainer:
             Cancelled: The person asked to stop.
         """
         times: list[float] = []
-        with deterministic(self.settings.seed), _memory_errors(self.settings, lambda: 0):
+        with deterministic(self.settings.seed), memory_errors(self.settings, lambda: 0):
             self._set_phase(0)
             for batch in self._batches(0):
                 self._progress.step("Measuring", len(times), _MEASURED_STEPS)
@@ -230,7 +228,7 @@ class Trainer:
                     break
                 self._progress.step("Preparing", number, min(_FIRST_BATCHES, self._steps_per_epoch))
                 self._forward(batch)
-                self.simulated.take_over()
+                self.simulated.note_extremes()
         self.simulated.begin()
         began = time.monotonic()
         at_start = self._scored(self.validation, told=self._phase("Scoring the start"))
@@ -242,12 +240,10 @@ class Trainer:
         loss = at_start.loss
         if not math.isfinite(loss):
             raise self._not_finite(next(self._data.batches(self.validation, self.settings.batch_size)), "loss", loss)
-        run.start_loss = loss
+        run.divergence.start = loss
         run.classes = at_start.classes
         seconds = time.monotonic() - began
-        run.records.append(
-            EpochRecord(0, 0, loss, loss, at_start.score(name), at_start.sqnr_db, seconds, _memory())
-        )
+        run.records.append(EpochRecord(0, 0, loss, loss, at_start.score(name), at_start.sqnr_db, seconds, _memory()))
         run.best_state = self.simulated.state()
         self._checkpoint(folder)
 
@@ -261,7 +257,7 @@ class Trainer:
             return None
 
         def run(batch: Batch) -> torch.Tensor:
-            with plain.engine(self._recipe.backend), _int8_kernels():
+            with plain.engine(self._recipe.backend), int8_kernels():
                 return main_output(module(*positional(batch, self.simulated.names))).float().to(self._device)
 
         with torch.no_grad():
@@ -292,7 +288,7 @@ class Trainer:
         self.settings = msgspec.structs.replace(self.settings, steering=steering)
         run.epoch, run.step, run.records = found.epoch, found.step, list(found.records)
         run.best, run.seconds_before = found.best, found.seconds
-        run.start_loss, run.first_step = found.records[0].validation_loss, found.step
+        run.divergence.start, run.first_step = found.records[0].validation_loss, found.step
         self._references = found.references
         for point in found.points:
             run.points.add(point)
@@ -354,7 +350,7 @@ class Trainer:
         if not math.isfinite(value):
             raise self._not_finite(batch, "loss", value)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(parameters, GRADIENT_LIMIT))
         if not math.isfinite(norm):
@@ -376,8 +372,10 @@ class Trainer:
         return value
 
     def _forward(self, batch: Batch) -> torch.Tensor:
-        inputs = (t.to(self._device) for t in positional(batch, self.simulated.names))
-        return main_output(self.simulated.module(*inputs)).float()
+        return main_output(self.simulated.module(*self._inputs(batch))).float()
+
+    def _inputs(self, batch: Batch) -> list[torch.Tensor]:
+        return [tensor.to(self._device) for tensor in positional(batch, self.simulated.names)]
 
     def _scored(
         self,
@@ -433,21 +431,17 @@ class Trainer:
 
     def _rest(self) -> None:
         """Wait while the person paused the training, and take over what they changed."""
+        began = time.monotonic()
         if self._control.paused:
-            began = time.monotonic()
             self._tell(paused=True, at_once=True)
-            while self._control.paused:
-                self._progress.check()
-                self._control.rest()
+            self._control.wait(self._progress.check)
             rested = time.monotonic() - began
             self._progress.leave_out(rested)
             self._run.loop_began += rested
             self._tell(at_once=True)
         change = self._control.taken_change()
         if change is not None:
-            fresh = Steering(
-                self._run.step, change.learning_rate, change.freeze_observers, change.freeze_batch_norm
-            )
+            fresh = Steering(self._run.step, change.learning_rate, change.freeze_observers, change.freeze_batch_norm)
             earlier = tuple(s for s in self.settings.steering if s.step < fresh.step)
             self.settings = msgspec.structs.replace(self.settings, steering=(*earlier, fresh))
             self._tell(settings=self.settings, at_once=True)
@@ -549,36 +543,16 @@ class Trainer:
 
     def _refuse_divergence(self, loss: float) -> None:
         run = self._run
-        run.mean_loss = _LOSS_MEMORY * run.mean_loss + (1 - _LOSS_MEMORY) * loss if run.steps_now else loss
-        run.steps_now += 1
-        natural = math.log(run.classes) if run.classes > 1 else 1.0
-        limit = max(_DIVERGED * abs(run.start_loss), natural)
-        if run.steps_now < 5 or run.mean_loss <= limit:
-            return
-        raise QguiError(
-            "Training stopped",
-            f"the loss diverges: it was {run.start_loss:.3g} at the start and is {run.mean_loss:.3g} after step "
-            f"{run.step} (epoch {run.epoch + 1}), at learning rate {self.settings.at(run.step).learning_rate:g}",
-            f"The best state so far, epoch {run.best}, is kept. Use a learning rate ten times smaller.",
-        )
+        if run.divergence.seen(loss, run.classes):
+            rate = self.settings.at(run.step).learning_rate
+            raise run.divergence.failure(run.step, run.epoch, run.best, rate)
 
     def _not_finite(self, batch: Batch, what: str, value: float) -> QguiError:
         """Return the failure of a loss or gradient that is no number, with the layer in which it begins."""
         run = self._run
-        finder = _FirstUnfinite(self.simulated.module)
-        with torch.no_grad():
-            finder.run(*(t.to(self._device) for t in positional(batch, self.simulated.names)))
-        if finder.found:
-            where = f"the first values that are not finite come out of {self.simulated.layer_of(finder.found)}"
-        else:
-            where = f"all layers still give finite values, so it begins in the {what} itself"
-        place = f"after step {run.step} (epoch {run.epoch + 1})" if run.step else "before the first step"
-        kept = f"The best state so far, epoch {run.best}, is kept. " if run.records else ""
-        return QguiError(
-            "Training stopped",
-            f"the {what} became {value} {place}; {where}",
-            f"{kept}Use a smaller learning rate, or leave that layer static or float.",
-        )
+        node = first_unfinite(self.simulated.module, self._inputs(batch))
+        layer = self.simulated.layer_of(node) if node else ""
+        return not_finite(what, value, layer, run.step, run.epoch, run.best if run.records else None)
 
 
 @dataclass
@@ -591,10 +565,8 @@ class _Run:
     points: Thinned = field(default_factory=Thinned)
     best: int = 0
     best_state: dict[str, torch.Tensor] = field(default_factory=dict)
-    start_loss: float = 0.0
+    divergence: Divergence = field(default_factory=Divergence)
     classes: int = 0
-    mean_loss: float = 0.0
-    steps_now: int = 0
     first_step: int = 0
     began: float = field(default_factory=time.monotonic)
     loop_began: float = field(default_factory=time.monotonic)
@@ -607,81 +579,6 @@ class _Told:
 
     points: list[StepPoint] = field(default_factory=list)
     at: float = 0.0
-
-
-class _FirstUnfinite(fx.Interpreter):
-    """Runs a graph and remembers the first node that gives NaN or infinite values."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.found = ""
-
-    def run_node(self, n: fx.Node) -> object:
-        value: object = super().run_node(n)
-        if not self.found and isinstance(value, torch.Tensor) and value.is_floating_point():
-            if not bool(torch.isfinite(value).all()) and n.op not in ("placeholder", "get_attr", "output"):
-                self.found = n.name
-        return value
-
-
-@contextmanager
-def deterministic(seed: int) -> Iterator[None]:
-    """Let torch compute the same for the same seed for a while, and restore its state."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[assignment]
-
-
-@contextmanager
-def _int8_kernels() -> Iterator[None]:
-    """Let int8 kernels run: they have no deterministic form of their own, and need none."""
-    torch.use_deterministic_algorithms(False)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-@contextmanager
-def _memory_errors(settings: Training, epoch: Callable[[], int]) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-        if not short:
-            raise
-        raise QguiError(
-            "Training stopped",
-            f"memory ran out at batch size {settings.batch_size} in epoch {epoch() + 1}",
-            "The best state so far is kept. Halve the batch size, or close other programs.",
-            text,
-        ) from error
-
-
-def _device(name: str) -> torch.device:
-    if name not in devices():
-        have = ", ".join(devices())
-        raise QguiError(WHAT, f"this machine has no device '{name}'", f"Choose one of: {have}.")
-    return torch.device(name)
-
-
-def devices() -> tuple[str, ...]:
-    """Return the devices on which this machine can train."""
-    found = ["cpu"]
-    if torch.cuda.is_available():
-        found.append("cuda")
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return tuple(found)
 
 
 def _memory() -> int:

@@ -106,7 +106,9 @@ def _as_trained(data: Data, result: Result, teacher: Teacher) -> float | None:
         with torch.no_grad():
             for batch in data.batches(result.validation, settings.batch_size):
                 if len(batch.indices) > 1:
-                    scores.add(_output(simulated.module, batch, simulated.names), teacher.outputs(batch), batch.target, 0.0)
+                    scores.add(
+                        _output(simulated.module, batch, simulated.names), teacher.outputs(batch), batch.target, 0.0
+                    )
     finally:
         simulated.evaluate()
         simulated.load_state(state)
@@ -132,7 +134,8 @@ def _causes(
     if as_trained is not None and abs(as_trained - scores[0]) > limit:
         causes.append(
             f"BatchNorm still took its statistics from the batches when the training ended: with them the {name} is "
-            f"{told_score(name, as_trained)}, with the stored ones {told_score(name, scores[0])}. Freeze it some epochs earlier."
+            f"{told_score(name, as_trained)}, with the stored ones {told_score(name, scores[0])}. "
+            "Freeze it some epochs earlier."
         )
     low = [layer for layer in layers if layer.cause]
     if abs(scores[1] - scores[0]) > limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from qgui.core.training import Steering
 
@@ -50,10 +51,13 @@ class TrainingControl:
         with self._condition:
             return self._finish
 
-    def rest(self) -> None:
-        """Wait a little, or until something changes."""
-        with self._condition:
-            if self._paused:
+    def wait(self, check: Callable[[], None]) -> None:
+        """Wait while the training is to rest; `check` is asked now and then and may raise."""
+        while True:
+            check()
+            with self._condition:
+                if not self._paused:
+                    return
                 self._condition.wait(_LOOK_SECONDS)
 
     def taken_change(self) -> Steering | None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import Recipe
 from qgui.core.recipe_file import write_atomically
-from qgui.core.training_run import CHECKPOINT, Checkpoint, read_checkpoint, run_key
+from qgui.core.training_run import CHECKPOINT, Checkpoint, existing_checkpoint, run_key
 
 _OPTIMIZER = "optimizer/"
 WHAT = "Could not resume the training"
@@ -68,16 +68,14 @@ def find(folder: Path, recipe: Recipe, model: str) -> Checkpoint:
     """Return the checkpoint of a folder if it belongs to a recipe and a model.
 
     Args:
-        folder: A checkpoint's folder, or one that holds it as `training`.
+        folder: The checkpoint's folder.
         recipe: The decisions; what may be changed while paused may differ.
         model: Fingerprint of the float weights.
 
     Raises:
         QguiError: There is none, it is damaged, or it belongs to another recipe or other weights.
     """
-    found = read_checkpoint(folder)
-    if found is None:
-        raise QguiError(WHAT, f"{folder} holds no checkpoint", "Name the folder in which a training was interrupted.")
+    found = existing_checkpoint(folder)
     if found.model != model:
         why = "its checkpoint was trained from other float weights"
         raise QguiError(WHAT, why, "Open the model it belongs to, or train anew.")

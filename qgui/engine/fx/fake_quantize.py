@@ -195,10 +195,6 @@ class ActivationFakeQuantize(FakeQuantize):
 
     def take_over(self) -> None:
         """Let the range follow what the optimizer or the batches made of it."""
-        if self.learning_extremes:
-            self._first += self._seen
-            self._seen.clear()
-            return
         super().take_over()
         if self.log_scale is not None and self._highest is not None and not self.frozen:
             with torch.no_grad():
@@ -208,6 +204,12 @@ class ActivationFakeQuantize(FakeQuantize):
             low, high = min(s[0] for s in self._seen), max(s[1] for s in self._seen)
             self._seen.clear()
             self._follow(low, high)
+
+    def note_extremes(self) -> None:
+        """Count the extremes of the last batch among those at the start."""
+        if self._seen:
+            self._first.append((min(s[0] for s in self._seen), max(s[1] for s in self._seen)))
+            self._seen.clear()
 
     def begin(self) -> None:
         """Take the mean of the extremes seen so far as those to which the chosen range belongs."""

@@ -108,7 +108,7 @@ class SimulatedLayer(nn.Module):
     def __init__(self, layer: nn.Module, batch_norm: nn.Module | None, relu: bool) -> None:
         super().__init__()
         self.layer = layer
-        self.batch_norm = batch_norm
+        self.batch_norm: Any = batch_norm
         self.relu = relu
         self.weight_fake_quantize: WeightFakeQuantize | None = None
 
@@ -132,15 +132,14 @@ class SimulatedLayer(nn.Module):
         norm, factor = self.batch_norm, self._factor()
         if norm is None or factor is None:
             return bias
-        shifted = -norm.running_mean if bias is None else bias - norm.running_mean  # type: ignore[operator]
-        folded = shifted * factor
+        folded: torch.Tensor = (-norm.running_mean if bias is None else bias - norm.running_mean) * factor
         return folded if norm.bias is None else folded + norm.bias
 
     def _factor(self) -> torch.Tensor | None:
         norm = self.batch_norm
         if norm is None:
             return None
-        inverse = torch.rsqrt(norm.running_var + norm.eps)  # type: ignore[operator, arg-type]
+        inverse = torch.rsqrt(norm.running_var + norm.eps)
         return inverse if norm.weight is None else norm.weight * inverse
 
     def _along_outputs(self, factor: torch.Tensor, dimensions: int) -> torch.Tensor:
@@ -265,6 +264,11 @@ class SimulatedModel:
         """Let all ranges follow the last step."""
         for fake_quantize in self._fake_quantizes():
             fake_quantize.take_over()
+
+    def note_extremes(self) -> None:
+        """Count the extremes of the last batch among those at the start."""
+        for fake_quantize in self.activations.values():
+            fake_quantize.note_extremes()
 
     def begin(self) -> None:
         """Hold the ranges against the extremes seen since `learn_extremes`."""
@@ -405,7 +409,7 @@ class SimulatedModel:
     def _fused_norms(self) -> dict[str, nn.Module]:
         """Return the BatchNorm that is fused into a node."""
         present = {node.name for node in self.module.graph.nodes}
-        norms = {}
+        norms: dict[str, nn.Module] = {}
         for node in self._work.graph.nodes:
             target = plain.called(node, self._work)
             if isinstance(target, _BatchNorm) and node.name not in present:
