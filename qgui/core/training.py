@@ -18,7 +18,7 @@ RangeMethod = Literal["moving_average", "lsq"]
 AUTOMATIC_STEPS = 240
 AUTOMATIC_EPOCHS = (3, 10)
 AUTOMATIC_BATCH = (4, 32)
-LEARNING_RATES: dict[Optimizer, float] = {"adamw": 1e-4, "sgd": 1e-3}
+LEARNING_RATES: dict[Optimizer, float] = {"adamw": 1e-5, "sgd": 1e-3}
 
 
 class Steering(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
 from qgui.engine.training_conditions import deterministic, device_of, int8_kernels, memory_errors
 from qgui.engine.training_control import TrainingControl
-from qgui.engine.training_failures import Divergence, first_unfinite, not_finite
+from qgui.engine.training_failures import Divergence, first_unfinite, not_finite, worthless_loss
 from qgui.engine.training_loss import WHAT, Teacher, loss_of
 from qgui.engine.training_score import Scored, score_name, scored
 
@@ -240,8 +240,7 @@ class Trainer:
         loss = at_start.loss
         if not math.isfinite(loss):
             raise self._not_finite(next(self._data.batches(self.validation, self.settings.batch_size)), "loss", loss)
-        run.divergence.start = loss
-        run.classes = at_start.classes
+        run.divergence = Divergence(loss, worthless_loss(self.settings, at_start.classes))
         seconds = time.monotonic() - began
         run.records.append(EpochRecord(0, 0, loss, loss, at_start.score(name), at_start.sqnr_db, seconds, _memory()))
         run.best_state = self.simulated.state()
@@ -288,7 +287,8 @@ class Trainer:
         self.settings = msgspec.structs.replace(self.settings, steering=steering)
         run.epoch, run.step, run.records = found.epoch, found.step, list(found.records)
         run.best, run.seconds_before = found.best, found.seconds
-        run.divergence.start, run.first_step = found.records[0].validation_loss, found.step
+        run.first_step = found.step
+        run.divergence = Divergence(found.records[0].validation_loss, math.inf)
         self._references = found.references
         for point in found.points:
             run.points.add(point)
@@ -319,7 +319,7 @@ class Trainer:
         loss = float(np.mean(losses))
         seconds = time.monotonic() - began
         record = EpochRecord(run.epoch, run.step, loss, found.loss, score, found.sqnr_db, seconds, _memory())
-        if not math.isfinite(found.loss):
+        if not math.isfinite(found.loss) or self.simulated.unfinite_weight():
             raise self._not_finite(
                 next(self._data.batches(self.validation, settings.batch_size)), "validation loss", found.loss
             )
@@ -543,14 +543,15 @@ class Trainer:
 
     def _refuse_divergence(self, loss: float) -> None:
         run = self._run
-        if run.divergence.seen(loss, run.classes):
+        if run.divergence.seen(loss):
             rate = self.settings.at(run.step).learning_rate
             raise run.divergence.failure(run.step, run.epoch, run.best, rate)
 
     def _not_finite(self, batch: Batch, what: str, value: float) -> QguiError:
         """Return the failure of a loss or gradient that is no number, with the layer in which it begins."""
         run = self._run
-        node = first_unfinite(self.simulated.module, self._inputs(batch))
+        node = self.simulated.unfinite_weight() or first_unfinite(self.simulated.module, self._inputs(batch))
+        node = node or self.simulated.unfinite_gradient()
         layer = self.simulated.layer_of(node) if node else ""
         return not_finite(what, value, layer, run.step, run.epoch, run.best if run.records else None)
 
@@ -566,7 +567,6 @@ class _Run:
     best: int = 0
     best_state: dict[str, torch.Tensor] = field(default_factory=dict)
     divergence: Divergence = field(default_factory=Divergence)
-    classes: int = 0
     first_step: int = 0
     began: float = field(default_factory=time.monotonic)
     loop_began: float = field(default_factory=time.monotonic)

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from qgui.core.errors import QguiError
+from qgui.core.training import CROSS_ENTROPY, DISTILL, Training
 
 STOPPED = "Training stopped"
 #: A training has diverged when the running mean of its loss is so many times that at the start.
@@ -25,25 +26,21 @@ class Divergence:
 
     Attributes:
         start: Loss at the start.
+        worthless: Loss of outputs that say nothing; no loss below has diverged.
         mean: Running mean.
         steps: Steps seen.
     """
 
     start: float = 0.0
+    worthless: float = 0.0
     mean: float = 0.0
     steps: int = 0
 
-    def seen(self, loss: float, classes: int) -> bool:
-        """Take in the loss of a step, and return whether the training has diverged.
-
-        Args:
-            loss: Loss of the step.
-            classes: Number of classes; guessing costs the logarithm of it, and no loss below that has diverged.
-        """
+    def seen(self, loss: float) -> bool:
+        """Take in the loss of a step, and return whether the training has diverged."""
         self.mean = _MEMORY * self.mean + (1 - _MEMORY) * loss if self.steps else loss
         self.steps += 1
-        guessing = math.log(classes) if classes > 1 else 1.0
-        return self.steps >= _FEWEST and self.mean > max(_TIMES * abs(self.start), guessing)
+        return self.steps >= _FEWEST and self.mean > max(_TIMES * abs(self.start), self.worthless)
 
     def failure(self, step: int, epoch: int, best: int, learning_rate: float) -> QguiError:
         """Return the failure to be raised."""
@@ -53,6 +50,13 @@ class Divergence:
             f"(epoch {epoch + 1}), at learning rate {learning_rate:g}",
             f"The best state so far, epoch {best}, is kept. Use a learning rate ten times smaller.",
         )
+
+
+def worthless_loss(settings: Training, classes: int) -> float:
+    """Return what a loss is for outputs that say nothing: a guess, or as much noise as signal; 1 for a person's own."""
+    if settings.loss == DISTILL and (settings.output_share > 0 or classes < 2):
+        return settings.output_share if classes > 1 else 1.0
+    return math.log(classes) if settings.loss in (CROSS_ENTROPY, DISTILL) and classes > 1 else 1.0
 
 
 class _FirstUnfinite(fx.Interpreter):
@@ -89,7 +93,7 @@ def not_finite(what: str, value: float, layer: str, step: int, epoch: int, best:
         epoch: Epochs done.
         best: Epoch whose state is kept, None where there is none.
     """
-    where = f"the first values that are not finite come out of {layer}"
+    where = f"the first values that are not finite belong to {layer}"
     if not layer:
         where = f"all layers still give finite values, so it begins in the {what} itself"
     place = f"after step {step} (epoch {epoch + 1})" if step else "before the first step"

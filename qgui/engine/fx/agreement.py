@@ -96,7 +96,8 @@ def differences(
     if not isinstance(module, fx.GraphModule):
         return {}
     nodes = node_of_layer(description, graphs, module)
-    tensors = {layer.name: layer.tensor for layer in description.layers if layer.tensor and layer.name in nodes}
+    rows = [layer for layer in description.layers if layer.kind != "input" and layer.name in nodes]
+    tensors = {layer.name: layer.tensor for layer in rows if layer.tensor}
     present = {node.name for node in simulated.module.graph.nodes}
     values = {simulated.observed.get(tensor, tensor): layer for layer, tensor in tensors.items()}
     values = {node: layer for node, layer in values.items() if node in present}

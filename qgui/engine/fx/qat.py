@@ -320,6 +320,21 @@ class SimulatedModel:
             if layer.weight_fake_quantize is not None:
                 layer.weight_fake_quantize.follow(layer.folded_weight())
 
+    def unfinite_weight(self) -> str:
+        """Return the first node with a weight or statistic that is NaN or infinite, empty where all are finite."""
+        for node, layer in self.layers.items():
+            if not all(bool(torch.isfinite(value).all()) for value in layer.state_dict().values()):
+                return node
+        return ""
+
+    def unfinite_gradient(self) -> str:
+        """Return the node whose gradient became NaN or infinite first, going back from the output; empty for none."""
+        for node, layer in reversed(self.layers.items()):
+            gradients = [p.grad for p in layer.parameters() if p.grad is not None]
+            if not all(bool(torch.isfinite(value).all()) for value in gradients):
+                return node
+        return ""
+
     def layer_of(self, node: str) -> str:
         """Return the path of the layer that a node of the graph belongs to, the node's own name where there is none."""
         return next((layer.name for layer in self._description.layers if layer.node == node), node)
