@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -22,6 +23,8 @@ from qgui.core.results import (
     QuantizeResult,
     SampleDescription,
 )
+from qgui.core.training import Steering
+from qgui.core.training_run import TrainingEstimate, TrainingOutcome, TrainingUpdate
 
 _LENGTH = struct.Struct(">I")
 #: A longer frame is a broken stream, not a message.
@@ -82,6 +85,50 @@ class Quantize(Command, frozen=True):
     """Convert the model as a recipe says (training its `qat` layers first)."""
 
     recipe: Recipe
+
+
+class Train(Command, frozen=True):
+    """Train the `qat` layers of a recipe, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where a checkpoint is written after each epoch.
+        resume: Whether to go on from the checkpoint in that folder.
+    """
+
+    recipe: Recipe
+    folder: str
+    resume: bool = False
+
+
+class KeepTraining(Command, frozen=True):
+    """Take the best state of a checkpoint, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where the checkpoint lies.
+    """
+
+    recipe: Recipe
+    folder: str
+
+
+class EstimateTraining(Command, frozen=True):
+    """Measure a few steps and say how long the training would take."""
+
+    recipe: Recipe
+
+
+class SteerTraining(Command, frozen=True):
+    """Steer the running training; answered at once, not queued.
+
+    Attributes:
+        action: `pause`, `resume`, or `finish`: end now and keep the best state.
+        change: What holds from the next step on, with `resume`.
+    """
+
+    action: Literal["pause", "resume", "finish"]
+    change: Steering | None = None
 
 
 class Compare(Command, frozen=True):
@@ -220,6 +267,30 @@ class Quantized(Event, frozen=True):
     result: QuantizeResult
 
 
+class TrainingProgress(Event, frozen=True):
+    """A training goes on; at most ten times a second."""
+
+    update: TrainingUpdate
+
+
+class TrainingEstimated(Event, frozen=True):
+    """A few steps are measured."""
+
+    estimate: TrainingEstimate
+
+
+class Trained(Event, frozen=True):
+    """The best state is converted and checked.
+
+    Attributes:
+        outcome: What the training came to.
+        result: The quantized model.
+    """
+
+    outcome: TrainingOutcome
+    result: QuantizeResult
+
+
 class Compared(Event, frozen=True):
     """Float and quantized are measured."""
 
@@ -297,6 +368,10 @@ AnyCommand = (
     | Calibrate
     | UseStatistics
     | Quantize
+    | Train
+    | KeepTraining
+    | EstimateTraining
+    | SteerTraining
     | Compare
     | MeasureBackends
     | Export
@@ -313,6 +388,9 @@ AnyEvent = (
     | Calibrated
     | StatisticsTaken
     | Quantized
+    | TrainingProgress
+    | TrainingEstimated
+    | Trained
     | Compared
     | BackendsMeasured
     | Exported
