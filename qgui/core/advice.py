@@ -30,7 +30,7 @@ def family_of(layers: tuple[Layer, ...]) -> Family:
             weights["recurrent"] += layer.parameters
     if weights["recurrent"] and weights["recurrent"] >= weights["conv"]:
         return Family.RECURRENT
-    attention = any(t in _ATTENTION_MARKS or "Attention" in t or "TransformerEncoder" in t for t in types)
+    attention = any(t in _ATTENTION_MARKS or "attention" in t.lower() or "TransformerEncoder" in t for t in types)
     if attention and any(t in _TRANSFORMER_MARKS or "Transformer" in t for t in types) and weights["linear"]:
         return Family.TRANSFORMER
     if any(t.startswith("Conv") for t in types):

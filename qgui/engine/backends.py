@@ -11,8 +11,8 @@ from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Recipe
 from qgui.core.results import BackendTiming
-from qgui.engine import comparison, latency, machine, score
-from qgui.engine.data import Batch
+from qgui.engine import comparison, latency, machine
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.latency import NotTraceable, Variant
@@ -33,7 +33,7 @@ def measure(
     batch = session.latency_batch(batch_size)
     check = next(opened.batches(opened.evaluation[: opened.reference.batch_size]))
     with torch.inference_mode():
-        reference = main_output(score.run(model.loaded.module, check)).float()
+        reference = main_output(check.run(model.loaded.module)).float()
     variants: list[Variant] = []
     ratios: dict[str, float] = {}
     problems: list[BackendTiming] = []
@@ -74,13 +74,13 @@ def for_backend(recipe: Recipe, backend: str, model: ModelDescription) -> Recipe
 
 def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:
     with torch.inference_mode(), plain.engine(built.recipe.backend):
-        output = main_output(score.run(built.module, batch)).float()
+        output = main_output(batch.run(built.module)).float()
     noise = float((reference - output).double().square().sum())
     return ranges.decibel(float(reference.double().square().sum()), noise)
 
 
 def _both_runtimes(built: QuantizedModel, backend: str, batch: Batch, others: list[Batch]) -> list[Variant]:
-    variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module))]
+    variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module, copy=False))]
     try:
         script, _ = latency.torchscript(built.module, backend, batch, others)
     except NotTraceable:

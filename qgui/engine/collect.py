@@ -14,7 +14,7 @@ from torch import fx
 from qgui.core.errors import NeedsConsent, QguiError
 from qgui.core.statistics import BINS, ExtremeSample, TensorStatistics, rebin
 from qgui.engine import columns, moments
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.progress import Progress
 
 #: Elements of one tensor and batch that go into the histogram at the most; extremes and sums see every element.
@@ -207,7 +207,7 @@ def collect(
         for batch in batches:
             interpreter.indices = batch.indices
             try:
-                interpreter.run(*positional(batch, names))
+                interpreter.run(*batch.positional(names))
             except Exception as error:
                 why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 what = f"Calibration stopped at sample {batch.indices[0]}"
@@ -241,13 +241,6 @@ def _refuse_empty(found: Mapping[str, TensorStatistics], layers: Mapping[str, st
             f"the output of {empty[0]} holds no finite value in any sample",
             "Look at that layer's weights: there is nothing from which a range could be chosen.",
         )
-
-
-def positional(batch: Batch, names: list[str]) -> tuple[Any, ...]:
-    """Return a batch's inputs in the order of a graph's placeholders."""
-    if isinstance(batch.inputs, dict):
-        return tuple(batch.inputs[name] for name in names if name in batch.inputs)
-    return tuple(batch.inputs)
 
 
 def fingerprint(module: torch.nn.Module) -> str:

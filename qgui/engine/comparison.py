@@ -35,7 +35,7 @@ def compare(session: Session, progress: Progress, threads: int = 1, batch_size: 
     variants, notes = _variants(session, batch_size)
     times = latency.measure(variants, threads, runs, progress)
     latencies = tuple(latency.latency_of(v, t) for v, t in zip(variants, times, strict=True))
-    notes += [*model.description.notes, *opened.notes]
+    notes += [*scores.notes, *model.description.notes, *opened.notes]
     layers = _profiled(session, threads, progress)
     eager = next(x for x in latencies if x.subject == "float" and x.runtime == "eager")
     best = min((x for x in latencies if x.subject == "quantized"), key=lambda x: x.median_ms)
@@ -70,8 +70,8 @@ def _variants(session: Session, batch_size: int) -> tuple[list[Variant], list[st
     batch = session.latency_batch(batch_size)
     backend, module = result.recipe.backend, model.loaded.module
     variants = [
-        Variant("float", "eager", "", lambda: batch.run(module)),
-        Variant("quantized", "eager", backend, lambda: batch.run(result.module)),
+        Variant("float", "eager", "", lambda: batch.run(module, copy=False)),
+        Variant("quantized", "eager", backend, lambda: batch.run(result.module, copy=False)),
     ]
     others = list(session.check_batches(CHECKED_SAMPLES))
     try:

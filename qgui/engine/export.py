@@ -22,7 +22,6 @@ from qgui.core import recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.results import ExportResult
 from qgui.engine import latency
-from qgui.engine.data import Batch
 from qgui.engine.fx import plain, script
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
@@ -148,15 +147,9 @@ def _write_samples(session: Session, path: Path) -> float:
     with torch.inference_mode():
         for batch in session.check_batches(CHECKED_SAMPLES):
             outputs.append(main_output(session.run_quantized(batch)).float().clone())
-            inputs.append(_plain_inputs(batch))
+            inputs.append(batch.copied())
     torch.save({"inputs": inputs, "outputs": outputs, "backend": session.quantized_model.recipe.backend}, path)
     return max(float(output.abs().max()) for output in outputs)
-
-
-def _plain_inputs(batch: Batch) -> object:
-    if isinstance(batch.inputs, dict):
-        return {key: value.clone() for key, value in batch.inputs.items()}
-    return tuple(value.clone() for value in batch.inputs)
 
 
 def _in_fresh_process(command: list[str], progress: Progress) -> dict[str, object]:

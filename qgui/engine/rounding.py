@@ -20,10 +20,11 @@ from qgui.core.layers import Layer, ModelDescription
 from qgui.core.ranges import decibel
 from qgui.core.recipe import Recipe
 from qgui.core.results import StepEffect
-from qgui.engine import adaround, collect, columns
+from qgui.engine import adaround, columns
 from qgui.engine.adaround import Problem
+from qgui.engine.batch import Batch
 from qgui.engine.columns import Bounds, Weighted
-from qgui.engine.data import Batch, Data
+from qgui.engine.data import Data
 from qgui.engine.fx.fold import WeightAndBias
 from qgui.engine.moments import InputMoments
 from qgui.engine.progress import Progress
@@ -299,7 +300,7 @@ def _run(
             if progress is not None:
                 progress.step("Reading inputs", done, total)
             watching.shift = turn
-            watching.run(*collect.positional(batch, names))
+            watching.run(*batch.positional(names))
             done += len(batch.indices)
 
 

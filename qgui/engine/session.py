@@ -23,8 +23,9 @@ from qgui.core.recipe import (
 )
 from qgui.core.results import DataDescription, QuantizeResult
 from qgui.core.statistics import CalibrationRecord
-from qgui.engine import collect, columns, data, latency, machine, moments, opened, rounding, score, sources
-from qgui.engine.data import Batch, Data
+from qgui.engine import collect, columns, data, latency, machine, moments, opened, rounding, sources
+from qgui.engine.batch import Batch
+from qgui.engine.data import Data
 from qgui.engine.fx import decide, fold, plain, quantized, train
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel
@@ -69,7 +70,7 @@ class Session:
         model = None
         if self.model is not None:
             with torch.inference_mode():
-                score.run(self.model.loaded.module, fresh.first)
+                fresh.first.run(self.model.loaded.module)
             model = opened.traced(self.model.reference, self.model.loaded, fresh.first)
         self.data = fresh
         self._drop_statistics()
@@ -241,7 +242,7 @@ class Session:
         """Return the quantized model's outputs for a batch."""
         result = self.quantized_model
         with plain.engine(result.recipe.backend):
-            return score.run(result.module, batch)
+            return batch.run(result.module)
 
     def check_batches(self, count: int) -> Iterator[Batch]:
         """Yield the first evaluation samples, each as a batch of one."""

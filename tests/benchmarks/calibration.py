@@ -20,7 +20,7 @@ from torch.ao.quantization import HistogramObserver, QConfig, QConfigMapping, de
 from torch.ao.quantization.quantize_fx import prepare_fx
 
 from qgui.engine import collect
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx import describe, plain
 from qgui.engine.progress import Progress
 
@@ -47,7 +47,7 @@ def measure(rounds: int) -> dict[str, float]:
     model = torchvision.models.resnet50().eval()
     data = batches(rounds + 1)
     graphs = describe.graphs_of(model, ["x"], data[0].inputs)  # type: ignore[arg-type]
-    rows = describe.Rows(model, graphs)
+    rows = describe.Rows(model, graphs, {})
     sources = {source for tensor in rows.tensors() for source in tensor.sources}
     wanted = {tensor.name: tensor.layer for tensor in rows.tensors() if tensor.name in sources}
     mapping = QConfigMapping().set_global(

@@ -159,6 +159,14 @@ def test_a_module_that_branches_is_a_leaf_with_reason_and_line(calibrated: Calib
     assert (inner.input_shape, inner.output_shape, inner.macs) == ((1, 32), (1, 32), 32 * 32)
 
 
+def test_modules_inside_what_does_not_trace_have_shapes_and_macs(calibrated: Calibrated) -> None:
+    inner = layers(calibrated("with_leaf", "vectors"))["branch.inner"]
+    assert (inner.input_shape, inner.output_shape, inner.macs) == ((1, 32), (1, 32), 32 * 32)
+    rows = layers(open_session("root_branches", "vectors"))
+    assert (rows["lstm"].output_shape, rows["head"].output_shape) == ((1, 1, 16), (1, 10))
+    assert rows["lstm"].macs == 4 * 16 * (12 + 16)
+
+
 def test_what_lies_in_a_leaf_is_dynamic_and_the_rest_static(calibrated: Calibrated) -> None:
     session = calibrated("with_leaf", "vectors")
     result = session.quantize(recipe_of(session), QUIET)

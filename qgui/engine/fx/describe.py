@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from qgui.engine.fx import plain
 from qgui.engine.fx.inside import inside_rows
 from qgui.engine.fx.macs import macs_of
 
+_HERE = Path(__file__).resolve().parents[2]
 #: Functions that make no activation of their own.
 _HIDDEN = plain.MOVES | frozenset(
     {
@@ -381,9 +383,10 @@ def reason_of(kind: str, error: Exception) -> str:
     place = ""
     step = error.__traceback__
     while step is not None:
-        file = step.tb_frame.f_code.co_filename
-        if "/torch/" not in file.replace("\\", "/") and not file.startswith("<") and "qgui" not in file:
-            place = f"{file.replace(chr(92), '/').rsplit('/', 1)[-1]}, line {step.tb_lineno}"
+        file = step.tb_frame.f_code.co_filename.replace("\\", "/")
+        own = "/torch/" not in file and not file.endswith("typing_extensions.py") and _HERE not in Path(file).parents
+        if own and not file.startswith("<"):
+            place = f"{file.rsplit('/', 1)[-1]}, line {step.tb_lineno}"
         step = step.tb_next
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "co_varnames is too small" in text:

@@ -15,8 +15,7 @@ from torch import fx, nn
 from qgui.core.layers import ModelDescription
 from qgui.core.ranges import decibel
 from qgui.core.results import LayerResult
-from qgui.engine.collect import positional
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
@@ -86,10 +85,9 @@ def layer_sqnr(
     names = [str(node.target) for node in graphs.fused.graph.nodes if node.op == "placeholder"]
     with torch.inference_mode(), plain.engine(quantized.recipe.backend):
         for batch in batches:
-            inputs = positional(batch, names)
             kept.clear()
-            reference_run.run(*inputs)
-            quantized_run.run(*inputs)
+            reference_run.run(*batch.positional(names))
+            quantized_run.run(*batch.positional(names))
     ratios = {layer: decibel(signal[layer], noise[layer]) for layer in signal}
     for layer, source in _folded_into(description, graphs, quantized).items():
         if source in ratios:
@@ -122,7 +120,7 @@ def layer_latency(
         return {}, {}
     plain_run, quantized_run = _Timing(graphs.canonical), _Timing(module)
     names = [str(node.target) for node in graphs.canonical.graph.nodes if node.op == "placeholder"]
-    inputs = positional(batch, names)
+    inputs = batch.positional(names)
     with torch.inference_mode(), plain.engine(quantized.recipe.backend):
         for _ in range(runs + 1):
             plain_run.run(*inputs)

@@ -21,8 +21,8 @@ from torch.ao.quantization import (
 from torch.ao.quantization.quantize_fx import prepare_qat_fx
 
 from qgui.core.errors import QguiError
-from qgui.engine.collect import positional
-from qgui.engine.data import Batch, Data
+from qgui.engine.batch import Batch
+from qgui.engine.data import Data
 from qgui.engine.fx import plain
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
@@ -73,13 +73,12 @@ def trained(
     total, done = EPOCHS * len(data.calibration), 0
     for batch in _shuffled(data, seed):
         progress.step("Training", done, total)
-        inputs = positional(batch, names)
-        output = main_output(prepared(*inputs))
+        output = main_output(prepared(*batch.positional(names)))
         if labelled and batch.target is not None and output.dim() == 2:
             loss = F.cross_entropy(output, batch.target.reshape(-1).long())
         else:
             with torch.no_grad():
-                teacher = main_output(module(*inputs))
+                teacher = main_output(module(*batch.positional(names)))
             loss = F.mse_loss(output, teacher)
         if not torch.isfinite(loss):
             why = f"the loss became {loss.item()} after {done} samples"
