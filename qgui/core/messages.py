@@ -116,12 +116,14 @@ class WeightRanges(Command, frozen=True):
 
     Attributes:
         layer: Layer path.
+        recipe: Says which weights are equalized; None for the weights as they are.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
             histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer.
     """
 
     layer: str
     path: str
+    recipe: Recipe | None = None
 
 
 class Cancel(Command, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from qgui.core.statistics import CalibrationRecord
 from qgui.engine import collect, columns, data, latency, machine, moments, opened, rounding, sources
 from qgui.engine.batch import Batch
 from qgui.engine.data import Data
-from qgui.engine.fx import decide, fold, plain, quantized, train
+from qgui.engine.fx import decide, equalize, fold, plain, quantized, train
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.moments import InputMoments, MomentCollector
@@ -45,6 +46,7 @@ class Session:
     moments: dict[str, InputMoments] = field(default_factory=dict)
     learned: rounding.Learned = field(default_factory=rounding.Learned)
     result: QuantizedModel | None = None
+    equalized: tuple[tuple[calibration.Pair, ...], Graphs] | None = None
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
         """Load and trace a model; statistics and quantized model of the one before are dropped.
@@ -55,7 +57,7 @@ class Session:
         """
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
-        self.result = None
+        self.result = self.equalized = None
         self._drop_statistics()
         return self.model.description
 
@@ -76,7 +78,7 @@ class Session:
         self._drop_statistics()
         if model is not None:
             self.model = model
-            self.result = None
+            self.result = self.equalized = None
         return described, model.description if model else None
 
     def calibrate(self, progress: Progress, threads: int = 0, recipe: Recipe | None = None) -> CalibrationRecord:
@@ -96,16 +98,17 @@ class Session:
         model, opened = self.opened_model, self.opened_data
         if recipe is not None:
             opened = opened.under(recipe.data)
-        if model.graphs is None:
+        graphs = self.graphs_for(recipe)
+        if model.graphs is None or graphs is None:
             why = "the model does not trace, so its activations cannot be observed"
             raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
         sources_of_ranges = {source for tensor in model.description.tensors for source in tensor.sources}
         wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
-            inputs = MomentCollector(columns.bounds_of(model.description, model.graphs.fused))
+            inputs = MomentCollector(columns.bounds_of(model.description, graphs.fused))
             tensors, count = collect.collect(
-                model.graphs.fused,
+                graphs.fused,
                 wanted,
                 batches,
                 len(opened.calibration),
@@ -120,6 +123,24 @@ class Session:
         self.activations = ActivationRanges(model.description, record)
         self.data, self.record, self.moments = opened, record, inputs.moments
         return record
+
+    def graphs_for(self, recipe: Recipe | None) -> Graphs | None:
+        """Return the graphs that a recipe quantizes: equalized where it says so; None where the model does not trace.
+
+        Statistics, weights shown, quantized model and layer by layer comparison are all of these graphs.
+        """
+        model = self.opened_model
+        pairs = calibration.equalized_pairs(recipe, model.description.layers) if recipe is not None else ()
+        if not pairs or model.graphs is None:
+            return model.graphs
+        if self.equalized is None or self.equalized[0] != pairs:
+            links = equalize.links_of(model.description, pairs)
+            self.equalized = pairs, equalize.equalized(model.graphs, links)
+        return self.equalized[1]
+
+    def model_for(self, recipe: Recipe | None) -> OpenedModel:
+        """Return the open model with the weights that a recipe quantizes."""
+        return dataclasses.replace(self.opened_model, graphs=self.graphs_for(recipe))
 
     def save_statistics(self, path: Path) -> None:
         """Write the statistics to a file, and beside it the input means that bias correction needs.
@@ -202,12 +223,14 @@ class Session:
     ) -> tuple[QuantizedModel, str]:
         """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
         model = self.opened_model
-        decisions = decide.decisions_of(model.description, model.graphs, recipe, self.activations)
+        graphs = self.graphs_for(recipe)
+        decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
         progress.step("Quantizing", 0, 3)
         note = ""
-        if model.graphs is None:
+        if model.graphs is None or graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
-        graphs, trained = model.graphs, None
+        effects = dict(equalize.effects(model.description, model.graphs, graphs, recipe))
+        trained = None
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
             if weights is None:
                 graph, note = train.trained(graphs.canonical, decisions, self.opened_data, progress)
@@ -222,6 +245,8 @@ class Session:
         improved = rounding.improve(
             model.description, graphs.fused, recipe, decisions, self.moments, self.learned, self.data, progress
         )
+        for name, more in improved.effects.items():
+            effects[name] = (*effects.get(name, ()), *more)
         graph = fold.with_weights(graphs.canonical, improved.weights) if improved.weights else graphs.canonical
         final = _state_of(graph) if graph is not model.graphs.canonical else None
         try:
@@ -236,7 +261,7 @@ class Session:
                 "Choose another backend, or leave the layer it names float.",
                 str(error),
             ) from error
-        return QuantizedModel(module, decisions, recipe, final, trained, improved.effects), note
+        return QuantizedModel(module, decisions, recipe, final, trained, effects), note
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""
