@@ -29,6 +29,7 @@ from qgui.core.recipe import (
     Observer,
     ObserverKind,
     Recipe,
+    Step,
     WeightSetting,
 )
 from qgui.core.recipe_file import write_atomically
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     ranges = commands.add_parser("ranges", help="every tensor, every observer: range, scale, zero point, SQNR")
     _add_model(ranges)
     _add_data(ranges, required=True)
+    ranges.add_argument("--equalize", action="store_true", help="of the weights after cross-layer equalization")
     ranges.set_defaults(run=_ranges)
 
     quantize = commands.add_parser("quantize", help="quantize, compare and export")
@@ -350,8 +352,12 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
     from qgui.engine import weights
 
     session = _session(arguments)
-    session.calibrate(_progress())
+    layers = session.opened_model.description.layers
     recipe = session.advised_recipe()
+    if arguments.equalize:
+        recipe = _ticked(recipe, ("equalize",), layers)
+    session.calibrate(_progress(), recipe=recipe)
+    model = session.model_for(recipe)
     activations: ActivationRanges = session.activations
     tensors: list[dict[str, Any]] = []
     for tensor in session.opened_model.description.tensors:
@@ -372,7 +378,7 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
             }
         )
     for layer in session.opened_model.description.layers:
-        rows = weights.rows_of(session.opened_model, layer.name)
+        rows = weights.rows_of(model, layer.name)
         if rows is None:
             continue
         weight = legality.default_rule(layer, Mode.STATIC, recipe.backend).weight
@@ -384,7 +390,7 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
                 "shape": list(layer.weight_shape or rows.shape),
                 "dtype": weight.dtype,
                 "qscheme": weight.qscheme,
-                "observers": _weight_observers(session, layer.name, weight),
+                "observers": _weight_observers(model, layer.name, weight),
             }
         )
     table = [
@@ -413,11 +419,11 @@ def _activation_observers(
     }
 
 
-def _weight_observers(session: Any, layer: str, setting: WeightSetting) -> dict[str, dict[str, Any]]:
+def _weight_observers(model: Any, layer: str, setting: WeightSetting) -> dict[str, dict[str, Any]]:
     from qgui.engine import weights
 
     observers = {}
-    for choice in weights.choices(session.opened_model, layer, setting):
+    for choice in weights.choices(model, layer, setting):
         qparams = choice.qparams
         numbers = {
             "min": qparams.low.tolist(),
@@ -508,7 +514,8 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         start = session.advised_recipe(backend)
         data = _with_choices(start.data, given.data)
         recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=data)
-    recipe = _with_steps(recipe, arguments, session.opened_model.description.layers)
+    steps = [step for step in STEPS if getattr(arguments, step)]
+    recipe = _ticked(recipe, steps, session.opened_model.description.layers)
     recipe = msgspec.structs.replace(recipe, training=_training_of(arguments, recipe.training))
     if arguments.observer is None:
         return recipe
@@ -529,9 +536,9 @@ def _with_choices(data: DataReference, given: DataReference) -> DataReference:
     )
 
 
-def _with_steps(recipe: Recipe, arguments: argparse.Namespace, layers: Sequence[Layer]) -> Recipe:
-    """Return the recipe with the wished steps ticked in all layers that may have them."""
-    wished = {step: True for step in STEPS if getattr(arguments, step)}
+def _ticked(recipe: Recipe, steps: Sequence[Step], layers: Sequence[Layer]) -> Recipe:
+    """Return the recipe with steps ticked in all layers that may have them."""
+    wished = dict.fromkeys(steps, True)
     rules = {
         layer.name: legality.with_legal_steps(
             msgspec.structs.replace(recipe.rules[layer.name], **wished), layer, recipe.backend
@@ -539,7 +546,7 @@ def _with_steps(recipe: Recipe, arguments: argparse.Namespace, layers: Sequence[
         for layer in layers
         if layer.name in recipe.rules
     }
-    return recipe.with_rules(rules) if wished else recipe
+    return recipe.with_rules(rules) if steps else recipe
 
 
 def _answer(

@@ -164,6 +164,7 @@ class WeightRanges(Command, frozen=True):
 
     Attributes:
         layer: Layer path.
+        recipe: Says which weights are equalized; None for the weights as they are.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
             histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer, and
             `whole/...` and `channels/...` arrays `points`, `mass`, `zeros` and `width` of their distributions.
@@ -171,6 +172,7 @@ class WeightRanges(Command, frozen=True):
 
     layer: str
     path: str
+    recipe: Recipe | None = None
 
 
 class ShowSamples(Command, frozen=True):

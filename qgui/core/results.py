@@ -32,7 +32,8 @@ class StepEffect(msgspec.Struct, frozen=True):
 
     Attributes:
         step: `equalize`, `correct_bias` or `adaround`.
-        before_db: SQNR of the layer's output without the step in dB, its inputs being exact.
+        before_db: SQNR of the layer's output without the step in dB, its inputs being exact; for `equalize` that of its
+            weight, whose inputs differ before and after.
         after_db: The same with the step.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ from qgui.engine import (
 )
 from qgui.engine.batch import Batch
 from qgui.engine.data import Data
-from qgui.engine.fx import decide, fold, plain, quantized
+from qgui.engine.fx import decide, equalize, fold, plain, quantized
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.qat import Trained
 from qgui.engine.fx.quantized import QuantizedModel
@@ -62,6 +63,7 @@ class Session:
     learned: rounding.Learned = field(default_factory=rounding.Learned)
     result: QuantizedModel | None = None
     trained: training.Result | None = None
+    equalized: tuple[tuple[calibration.Pair, ...], Graphs] | None = None
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
         """Load and trace a model; statistics and quantized model of the one before are dropped.
@@ -72,7 +74,7 @@ class Session:
         """
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
-        self.result = self.trained = None
+        self.result = self.trained = self.equalized = None
         self.learned = rounding.Learned()
         self._drop_statistics()
         return self.model.description
@@ -95,7 +97,7 @@ class Session:
         self.trained = None
         if model is not None:
             self.model = model
-            self.result = None
+            self.result = self.equalized = None
         return described, model.description if model else None
 
     def calibrate(self, progress: Progress, threads: int = 0, recipe: Recipe | None = None) -> CalibrationRecord:
@@ -115,7 +117,8 @@ class Session:
         model, opened = self.opened_model, self.opened_data
         if recipe is not None:
             opened = opened.under(recipe.data)
-        if model.graphs is None:
+        graphs = self.graphs_for(recipe)
+        if model.graphs is None or graphs is None:
             why = "the model does not trace, so its activations cannot be observed"
             raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
         sources_of_ranges = {source for tensor in model.description.tensors for source in tensor.sources}
@@ -123,10 +126,10 @@ class Session:
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
             inputs = MomentCollector(
-                columns.bounds_of({t.name: t.clamp for t in model.description.tensors}, model.graphs.fused)
+                columns.bounds_of({t.name: t.clamp for t in model.description.tensors}, graphs.fused)
             )
             tensors, count = collect.collect(
-                model.graphs.fused,
+                graphs.fused,
                 wanted,
                 batches,
                 len(opened.calibration),
@@ -141,6 +144,24 @@ class Session:
         self.activations = ActivationRanges(model.description, record)
         self.data, self.record, self.moments = opened, record, inputs.moments
         return record
+
+    def graphs_for(self, recipe: Recipe | None) -> Graphs | None:
+        """Return the graphs that a recipe quantizes: equalized where it says so; None where the model does not trace.
+
+        Statistics, weights shown, quantized model and layer by layer comparison are all of these graphs.
+        """
+        model = self.opened_model
+        pairs = calibration.equalized_pairs(recipe, model.description.layers) if recipe is not None else ()
+        if not pairs or model.graphs is None:
+            return model.graphs
+        if self.equalized is None or self.equalized[0] != pairs:
+            links = equalize.links_of(model.description, pairs)
+            self.equalized = pairs, equalize.equalized(model.graphs, links)
+        return self.equalized[1]
+
+    def model_for(self, recipe: Recipe | None) -> OpenedModel:
+        """Return the open model with the weights that a recipe quantizes."""
+        return dataclasses.replace(self.opened_model, graphs=self.graphs_for(recipe))
 
     def save_statistics(self, path: Path) -> None:
         """Write the statistics to a file, and beside it the input means that bias correction needs.
@@ -219,12 +240,13 @@ class Session:
     def build(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> tuple[QuantizedModel, str]:
         """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
         model = self.opened_model
-        decisions = decide.decisions_of(model.description, model.graphs, recipe, self.activations)
+        graphs = self.graphs_for(recipe)
+        decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
         progress.step("Quantizing", 0, 3)
         note = ""
-        if model.graphs is None:
+        if model.graphs is None or graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
-        graphs = model.graphs
+        effects = dict(equalize.effects(model.description, model.graphs, graphs, recipe))
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
             if trained is None:
                 result = self._as_trained(recipe, progress)
@@ -239,6 +261,8 @@ class Session:
         improved = rounding.improve(
             model.description, graphs.fused, recipe, decisions, self.moments, self.learned, self.data, progress
         )
+        for name, more in improved.effects.items():
+            effects[name] = (*effects.get(name, ()), *more)
         graph = fold.with_weights(graphs.canonical, improved.weights) if improved.weights else graphs.canonical
         final = _state_of(graph) if graph is not model.graphs.canonical else None
         try:
@@ -253,7 +277,7 @@ class Session:
                 "Choose another backend, or leave the layer it names float.",
                 str(error),
             ) from error
-        return QuantizedModel(module, decisions, recipe, final, trained, improved.effects), note
+        return QuantizedModel(module, decisions, recipe, final, trained, effects), note
 
     def train(
         self,
@@ -304,6 +328,7 @@ class Session:
         """
         model = self.opened_model
         recipe, _ = legality.corrected_recipe(recipe, model.description.layers)
+        model = dataclasses.replace(model, graphs=self.graphs_for(recipe))
         return training.Trainer(model, self.opened_data, recipe, self.activations, progress, control, listener)
 
     def _taken(

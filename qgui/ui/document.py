@@ -273,6 +273,11 @@ class Document(QObject):
         return calibration.why_stale(record.settings, wished, record.samples, self._unfinite)
 
     @property
+    def equalized(self) -> tuple[calibration.Pair, ...]:
+        """The pairs of layers whose weights these decisions equalize."""
+        return calibration.equalized_pairs(self.recipe, self.model.layers) if self.model is not None else ()
+
+    @property
     def must_calibrate(self) -> bool:
         """Whether quantizing with these decisions takes a calibration first."""
         return self.needs_calibration and (self.ranges is None or bool(self.statistics_stale))

@@ -354,7 +354,8 @@ class Workflow(QObject):
         """Ask what each observer would choose for a layer's weight; later questions replace those that wait."""
         self._client.drop_waiting(messages.WeightRanges)
         path = self._file("weight.npz")
-        job = Job(messages.WeightRanges(layer=layer, path=str(path)), self.tr("Reading weights"), quiet=True)
+        command = messages.WeightRanges(layer=layer, path=str(path), recipe=self._document.recipe)
+        job = Job(command, self.tr("Reading weights"), quiet=True)
         job.success(lambda event: then(Path(event.path)))
         job.failure(lambda event: failed(f"{event.what}: {event.why}"))
         self._client.submit(job)

@@ -138,7 +138,7 @@ class JobThread(threading.Thread):
                 exports = export.export(session, Path(command.folder), command.formats, progress)
                 return messages.Exported(job=job, exports=exports)
             case messages.WeightRanges():
-                weights.write_ranges(session.opened_model, command.layer, Path(command.path))
+                weights.write_ranges(session.model_for(command.recipe), command.layer, Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
             case messages.ShowSamples():
                 shown = thumbnails.describe(session.opened_data, command.samples, Path(command.folder), progress)

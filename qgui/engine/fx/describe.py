@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from qgui.core import legality
 from qgui.core.layers import Layer, Shape, Tensor
-from qgui.engine.fx import plain
+from qgui.engine.fx import links, plain
 from qgui.engine.fx.inside import inside_rows
 from qgui.engine.fx.macs import macs_of
 
@@ -138,7 +138,7 @@ class Rows:
             rows.append(self._row(node, layer, members, calls))
             if rows[-1].leaf_reason:
                 rows.extend(inside_rows(plain.called(node, self._graphs.canonical), layer))
-        return self._with_readers(tuple(rows))
+        return self._with_links(self._with_readers(tuple(rows)))
 
     def _with_readers(self, rows: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Tell every layer by how many groups the depthwise convolutions behind it are divided."""
@@ -155,6 +155,24 @@ class Rows:
                 layer = tensors[tensors[source.name].owner].layer
                 feeds[layer] = max(feeds.get(layer, 0), int(module.groups))
         return tuple(msgspec.structs.replace(row, feeds_depthwise=feeds.get(row.name, 0)) for row in rows)
+
+    def _with_links(self, rows: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """Tell every layer with which neighbours it can be equalized, or why with none."""
+        found, reasons = links.find(self._graphs.canonical, self._graphs.fused, self._graphs.values)
+        pairs: dict[str, list[tuple[str, str]]] = {}
+        for link in found:
+            for node in (link.first, link.second):
+                pairs.setdefault(node, []).append((self._names[link.first], self._names[link.second]))
+        return tuple(
+            msgspec.structs.replace(
+                row,
+                equalizable=tuple(pairs.get(row.node, ())),
+                alone="" if row.node in pairs else reasons.get(row.node, ""),
+            )
+            if row.head and row.node
+            else row
+            for row in rows
+        )
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Return the tensors of the fused graph that may be observed, with their shared ranges."""

@@ -32,7 +32,7 @@ def with_weights(graph: fx.GraphModule, weights: Mapping[str, WeightAndBias]) ->
             assert isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
             # A parameter of its own: another layer may share the one that was there.
             layer.weight = nn.Parameter(weight.reshape(layer.weight.shape).clone())
-            norm = _norm_behind(node, fresh)
+            norm = norm_behind(node, fresh)
             if norm is None:
                 layer.bias = nn.Parameter(bias.clone())
             else:
@@ -42,7 +42,8 @@ def with_weights(graph: fx.GraphModule, weights: Mapping[str, WeightAndBias]) ->
     return fresh
 
 
-def _norm_behind(node: fx.Node, graph: fx.GraphModule) -> nn.modules.batchnorm._BatchNorm | None:
+def norm_behind(node: fx.Node, graph: fx.GraphModule) -> nn.modules.batchnorm._BatchNorm | None:
+    """Return the BatchNorm that alone reads a node and can be folded into it, None where there is none."""
     readers = list(node.users)
     norm = plain.called(readers[0], graph) if len(readers) == 1 else None
     return norm if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_var is not None else None
