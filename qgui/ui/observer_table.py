@@ -284,7 +284,7 @@ class ObserverTable(ChoiceTable):
         self._observers = model
         self._selected = 1
         self.setAccessibleName(self.tr("Observers"))
-        self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.044 %", self.tr("✓ in use"), "▾"])
+        self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.00044 %", self.tr("✓ in use"), "▾"])
 
     def set_selected(self, layers: int) -> None:
         """Take note of how many layers are selected."""
