@@ -89,6 +89,18 @@ class Compare(Command, frozen=True):
     runs: int = 30
 
 
+class MeasureActivations(Command, frozen=True):
+    """Run float and quantized model on some evaluation samples, and write what each activation became to a file.
+
+    Attributes:
+        path: Where the measured activations are to be written (`qgui.core.measured`).
+        samples: Number of evaluation samples at most.
+    """
+
+    path: str
+    samples: int = 16
+
+
 class MeasureBackends(Command, frozen=True):
     """Convert for every engine of the machine and measure each."""
 
@@ -223,6 +235,12 @@ class Compared(Event, frozen=True):
     comparison: Comparison
 
 
+class ActivationsMeasured(Event, frozen=True):
+    """What the activations became lies in a file."""
+
+    path: str
+
+
 class BackendsMeasured(Event, frozen=True):
     """Every engine is measured, fastest first."""
 
@@ -293,6 +311,7 @@ AnyCommand = (
     | UseStatistics
     | Quantize
     | Compare
+    | MeasureActivations
     | MeasureBackends
     | Export
     | WeightRanges
@@ -309,6 +328,7 @@ AnyEvent = (
     | StatisticsTaken
     | Quantized
     | Compared
+    | ActivationsMeasured
     | BackendsMeasured
     | Exported
     | WeightRangesWritten

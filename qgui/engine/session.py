@@ -14,6 +14,7 @@ import torch
 from qgui.core import advice, legality, statistics
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
+from qgui.core.measured import MeasuredActivations
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
     DataReference,
@@ -25,7 +26,7 @@ from qgui.core.results import DataDescription, QuantizeResult
 from qgui.core.statistics import CalibrationRecord
 from qgui.engine import collect, data, latency, machine, opened, score, sources
 from qgui.engine.data import Batch, Data
-from qgui.engine.fx import decide, plain, quantized, train
+from qgui.engine.fx import decide, measured, plain, quantized, train
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.opened import OpenedModel
@@ -180,6 +181,45 @@ class Session:
                 str(error),
             ) from error
         return QuantizedModel(module, decisions, recipe, weights), note
+
+    def measure_activations(self, progress: Progress, samples: int = 16) -> MeasuredActivations:
+        """Return what the quantized model really produces in each activation, beside the float model.
+
+        Args:
+            progress: Told after every sample.
+            samples: Number of evaluation samples at most.
+
+        Raises:
+            QguiError: Nothing is quantized, or no data is open.
+            Cancelled: The person asked to stop.
+        """
+        model, result, opened = self.opened_model, self.quantized_model, self.opened_data
+        chosen = opened.evaluation[:samples]
+        layers = {}
+        if model.graphs is not None:
+            predicted = self._predicted_ratios(result.recipe)
+            batches = opened.batches(chosen, 1)
+            layers = measured.measure(
+                model.description, model.graphs, result, predicted, batches, len(chosen), progress
+            )
+        return MeasuredActivations(result.recipe.digest(), len(chosen), layers)
+
+    def _predicted_ratios(self, recipe: Recipe) -> dict[str, float]:
+        """Return the SQNR in dB that each tensor's range alone has, by the statistics; empty where there are none."""
+        ranges, model = self.activations, self.opened_model
+        if ranges is None:
+            return {}
+        names = [tensor.name for tensor in model.description.tensors if tensor.name in self.quantized_tensors]
+        return {name: ranges.choice(name, ranges.setting(name, recipe)).sqnr_db for name in names}
+
+    @property
+    def quantized_tensors(self) -> set[str]:
+        """Tensors for which the lowering asked, and those that share their ranges."""
+        asked, ranges = set(self.quantized_model.decisions["tensors"]), self.activations
+        if ranges is None:
+            return asked
+        owners = {ranges.owner(name).name for name in asked}
+        return {tensor.name for tensor in self.opened_model.description.tensors if tensor.owner in owners}
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""

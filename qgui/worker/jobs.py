@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from qgui.core import messages, statistics
+from qgui.core import measured, messages, statistics
 from qgui.core.errors import Cancelled, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.engine import backends, comparison, export, thumbnails, weights
@@ -107,6 +107,9 @@ class JobThread(threading.Thread):
             case messages.Compare():
                 found = comparison.compare(session, progress, command.threads, command.batch_size, command.runs)
                 return messages.Compared(job=job, comparison=found)
+            case messages.MeasureActivations():
+                measured.save(session.measure_activations(progress, command.samples), Path(command.path))
+                return messages.ActivationsMeasured(job=job, path=command.path)
             case messages.MeasureBackends():
                 timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)
