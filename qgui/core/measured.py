@@ -1,4 +1,4 @@
-"""What the int8 model really produced in each activation, beside what the float model produced from the same samples."""
+"""What the int8 model really produced in each activation, beside the float model on the same samples."""
 
 from __future__ import annotations
 

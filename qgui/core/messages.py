@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -22,6 +23,8 @@ from qgui.core.results import (
     QuantizeResult,
     SampleDescription,
 )
+from qgui.core.training import Steering
+from qgui.core.training_run import TrainingEstimate, TrainingOutcome, TrainingUpdate
 
 _LENGTH = struct.Struct(">I")
 #: A longer frame is a broken stream, not a message.
@@ -63,10 +66,13 @@ class Calibrate(Command, frozen=True):
     Attributes:
         path: Where the statistics are to be written.
         threads: Threads to use, 0 for torch's default.
+        recipe: Says which samples are left out, whether only finite values count, and what is equalized; None for the
+            data as it was opened and the weights as they are.
     """
 
     path: str
     threads: int = 0
+    recipe: Recipe | None = None
 
 
 class UseStatistics(Command, frozen=True):
@@ -79,6 +85,50 @@ class Quantize(Command, frozen=True):
     """Convert the model as a recipe says (training its `qat` layers first)."""
 
     recipe: Recipe
+
+
+class Train(Command, frozen=True):
+    """Train the `qat` layers of a recipe, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where a checkpoint is written after each epoch.
+        resume: Whether to go on from the checkpoint in that folder.
+    """
+
+    recipe: Recipe
+    folder: str
+    resume: bool = False
+
+
+class KeepTraining(Command, frozen=True):
+    """Take the best state of a checkpoint, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where the checkpoint lies.
+    """
+
+    recipe: Recipe
+    folder: str
+
+
+class EstimateTraining(Command, frozen=True):
+    """Measure a few steps and say how long the training would take."""
+
+    recipe: Recipe
+
+
+class SteerTraining(Command, frozen=True):
+    """Steer the running training; answered at once, not queued.
+
+    Attributes:
+        action: `pause`, `resume`, or `finish`: end now and keep the best state.
+        change: What holds from the next step on, with `resume`.
+    """
+
+    action: Literal["pause", "resume", "finish"]
+    change: Steering | None = None
 
 
 class Compare(Command, frozen=True):
@@ -126,6 +176,7 @@ class WeightRanges(Command, frozen=True):
 
     Attributes:
         layer: Layer path.
+        recipe: Says which weights are equalized; None for the weights as they are.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
             histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer, and
             `whole/...` and `channels/...` arrays `points`, `mass`, `zeros` and `width` of their distributions.
@@ -133,6 +184,7 @@ class WeightRanges(Command, frozen=True):
 
     layer: str
     path: str
+    recipe: Recipe | None = None
 
 
 class ShowSamples(Command, frozen=True):
@@ -229,6 +281,30 @@ class Quantized(Event, frozen=True):
     result: QuantizeResult
 
 
+class TrainingProgress(Event, frozen=True):
+    """A training goes on; at most ten times a second."""
+
+    update: TrainingUpdate
+
+
+class TrainingEstimated(Event, frozen=True):
+    """A few steps are measured."""
+
+    estimate: TrainingEstimate
+
+
+class Trained(Event, frozen=True):
+    """The best state is converted and checked.
+
+    Attributes:
+        outcome: What the training came to.
+        result: The quantized model.
+    """
+
+    outcome: TrainingOutcome
+    result: QuantizeResult
+
+
 class Compared(Event, frozen=True):
     """Float and quantized are measured."""
 
@@ -275,6 +351,7 @@ class Failed(Event, frozen=True):
         next_step: What the person can do.
         details: Traceback.
         needs_trust: Whether the same command with `trust` would go on.
+        needs_consent: Whether calibration would go on with the finite values only.
     """
 
     what: str
@@ -282,6 +359,7 @@ class Failed(Event, frozen=True):
     next_step: str = ""
     details: str = ""
     needs_trust: bool = False
+    needs_consent: bool = False
 
 
 class Stopped(Event, frozen=True):
@@ -310,6 +388,10 @@ AnyCommand = (
     | Calibrate
     | UseStatistics
     | Quantize
+    | Train
+    | KeepTraining
+    | EstimateTraining
+    | SteerTraining
     | Compare
     | MeasureActivations
     | MeasureBackends
@@ -327,6 +409,9 @@ AnyEvent = (
     | Calibrated
     | StatisticsTaken
     | Quantized
+    | TrainingProgress
+    | TrainingEstimated
+    | Trained
     | Compared
     | ActivationsMeasured
     | BackendsMeasured

@@ -6,8 +6,9 @@ maps it to bounds; `assess` says what the bounds cost in rounding and clipping.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -167,9 +168,11 @@ def choose(observer: Observer, distribution: Distribution, grid: Grid) -> Bounds
         case ObserverKind.PERCENTILE:
             return _percentile(distribution, observer.percentile)
         case ObserverKind.MSE:
-            return _search(distribution, grid, lambda qparams: _squared_error(distribution, qparams))
+            held = _without_empty_points(distribution)
+            return _search(held, grid, lambda qparams: _squared_error(held, qparams))
         case ObserverKind.ENTROPY:
-            return _search(distribution, grid, lambda qparams: _divergences(distribution, qparams))
+            held, n = _without_empty_points(distribution), distribution.points.shape[1]
+            return _search(held, grid, lambda qparams: _divergences(held, qparams, n))
         case ObserverKind.FIXED:
             return _fixed(distribution, observer)
 
@@ -243,10 +246,20 @@ class Assessment:
     energy: Float64
     elements: Float64
 
+    @functools.cached_property
+    def error(self) -> float:
+        """Expected sum of squared errors of the whole tensor."""
+        return float((self.rounding + self.clipping).sum())
+
     @property
+    def clipping_share(self) -> float:
+        """Share of the squared error that clipping causes, 0 to 1; the rest is rounding."""
+        return float(self.clipping.sum()) / self.error if self.error > 0.0 else 0.0
+
+    @functools.cached_property
     def sqnr_db(self) -> float:
         """Predicted signal to quantization noise ratio of the whole tensor in dB."""
-        return decibel(float(self.energy.sum()), float((self.rounding + self.clipping).sum()))
+        return decibel(float(self.energy.sum()), self.error)
 
     @property
     def clipped(self) -> float:
@@ -329,17 +342,31 @@ def _fixed(distribution: Distribution, observer: Observer) -> Bounds:
     return np.full(distribution.channels, observer.low), np.full(distribution.channels, observer.high)
 
 
+def _without_empty_points(distribution: Distribution) -> Distribution:
+    """Return a one-row distribution without the points that have no mass: they add nothing to any criterion."""
+    if distribution.channels != 1:
+        return distribution
+    present = distribution.mass[0] > 0
+    return replace(distribution, points=distribution.points[:, present], mass=distribution.mass[:, present])
+
+
 def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QParams], Float64]) -> Bounds:
-    """Return the bounds of least criterion: both ends shrunk together, or either alone, then each in turn, ever finer."""
+    """Return the bounds of least criterion: both ends shrunk together or either alone, then each in turn, finer."""
     full_low, full_high = np.minimum(distribution.low, 0.0), np.maximum(distribution.high, 0.0)
     if grid.symmetric:
         full_high = np.maximum(-full_low, full_high)
         full_low = -full_high
     best_low, best_high = np.ones(distribution.channels), np.ones(distribution.channels)
     best = criterion_of(qparams_of_range(full_low, full_high, grid, distribution.channels > 1))
+    tried = {(1.0, 1.0)}
 
     def attempt(low_share: Float64, high_share: Float64) -> None:
         nonlocal best
+        if distribution.channels == 1:
+            shares = (float(low_share[0]), float(high_share[0]))
+            if shares in tried:
+                return
+            tried.add(shares)
         qparams = qparams_of_range(full_low * low_share, full_high * high_share, grid, distribution.channels > 1)
         cost = criterion_of(qparams)
         better = cost < best * (1 - 1e-9)
@@ -395,9 +422,10 @@ def _squared_error(distribution: Distribution, qparams: QParams) -> Float64:
     return result
 
 
-def _divergences(distribution: Distribution, qparams: QParams) -> Float64:
+def _divergences(distribution: Distribution, qparams: QParams, bins: int = 0) -> Float64:
     """Return KL(P || Q): P the distribution, Q what is left when each level's mass is spread over its points.
 
+    `bins` is how many points there are with those that have no mass, where these were left out.
     As in Migacz, "8-bit Inference with TensorRT" (GTC 2017): what lies outside counts to the outermost level.
     """
     grid = qparams.grid
@@ -414,7 +442,7 @@ def _divergences(distribution: Distribution, qparams: QParams) -> Float64:
     share = mass_of_level / np.maximum(points_of_level, 1.0)
     restored = np.where(present, share[flat].reshape(channels, n), 0.0)
     total = np.maximum(distribution.mass.sum(axis=1, keepdims=True), 1e-300)
-    floor = 1e-4 / n
+    floor = 1e-4 / (bins or n)
     p = distribution.mass / total
     q = np.maximum(restored / total, floor)
     with np.errstate(divide="ignore", invalid="ignore"):

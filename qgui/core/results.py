@@ -27,6 +27,21 @@ class TensorQParams(msgspec.Struct, frozen=True):
     high: float
 
 
+class StepEffect(msgspec.Struct, frozen=True):
+    """What a step better than rounding does for a layer.
+
+    Attributes:
+        step: `equalize`, `correct_bias` or `adaround`.
+        before_db: SQNR of the layer's output without the step in dB, its inputs being exact; for `equalize` that of its
+            weight, whose inputs differ before and after.
+        after_db: The same with the step.
+    """
+
+    step: str
+    before_db: float
+    after_db: float
+
+
 class LayerResult(msgspec.Struct, frozen=True):
     """What became of a layer in the quantized model.
 
@@ -44,6 +59,7 @@ class LayerResult(msgspec.Struct, frozen=True):
         sqnr_db: Measured ratio of its output against the float model, None before comparing.
         float_ms: Median time in the float model in milliseconds, None before comparing.
         quantized_ms: Median time in the quantized model in milliseconds.
+        effects: What the steps better than rounding do for it.
     """
 
     name: str
@@ -59,6 +75,7 @@ class LayerResult(msgspec.Struct, frozen=True):
     sqnr_db: float | None = None
     float_ms: float | None = None
     quantized_ms: float | None = None
+    effects: tuple[StepEffect, ...] = ()
 
 
 class QuantizeResult(msgspec.Struct, frozen=True):

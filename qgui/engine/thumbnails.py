@@ -11,7 +11,8 @@ import torch
 
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.results import SampleDescription
-from qgui.engine.data import Batch, Data
+from qgui.engine.batch import Batch
+from qgui.engine.data import Data
 from qgui.engine.images import ImageFolder
 from qgui.engine.progress import Progress
 

@@ -98,8 +98,7 @@ def choices(
         if reasons[kind]:
             continue
         qparams = ranges.chosen_qparams(Observer(kind), distribution, grid, setting.per_channel)
-        cost = ranges.assess(distribution, qparams)
-        found.append(Choice(Observer(kind), qparams, cost.sqnr_db, cost.clipped))
+        found.append(Choice(Observer(kind), qparams, ranges.assess(distribution, qparams)))
     return found
 
 

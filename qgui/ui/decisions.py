@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
-from qgui.core import legality
+from qgui.core import advice, legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import (
     ActivationScheme,
@@ -16,6 +16,7 @@ from qgui.core.recipe import (
     ObserverKind,
     Recipe,
     Rule,
+    Step,
     WeightDtype,
     WeightScheme,
 )
@@ -62,6 +63,25 @@ def decide(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: 
         elif outcome != rule:
             decision.rules[layer.name] = outcome
     return decision
+
+
+def reason_against(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> str:
+    """Return why none of the named layers can have an edit; empty where one can."""
+    reason = ""
+    alike: set[tuple[object, ...]] = set()
+    for layer in heads(model, names):
+        rule = recipe.rule(layer.name)
+        # Thousands of layers are of a few kinds: what one of a kind cannot have, no other can.
+        traits = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion)
+        kind = (*traits, layer.weight_shape, layer.convolution_groups, rule.mode, rule.weight)
+        if kind in alike:
+            continue
+        alike.add(kind)
+        outcome = edit(layer, rule)
+        if not isinstance(outcome, str):
+            return ""
+        reason = reason or outcome
+    return reason
 
 
 def mode_edit(mode: Mode, backend: str) -> Edit:
@@ -117,7 +137,7 @@ def weight_dtype_edit(dtype: WeightDtype, backend: str) -> Edit:
         weight = msgspec.structs.replace(rule.weight, dtype=dtype)
         if weight.channel_bounds and legality.why_no_channel_bounds(layer, weight):
             weight = msgspec.structs.replace(weight, channel_bounds=())
-        return msgspec.structs.replace(rule, weight=weight)
+        return legality.with_legal_steps(msgspec.structs.replace(rule, weight=weight), layer, backend)
 
     return edit
 
@@ -130,6 +150,16 @@ def weight_observer_edit(observer: Observer) -> Edit:
         if reason:
             return reason
         return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, observer=observer))
+
+    return edit
+
+
+def step_edit(step: Step, wanted: bool, backend: str) -> Edit:
+    """Return the edit that gives layers a step better than rounding, or takes it from them."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = legality.step_reasons(layer, rule, backend)[step] if wanted else ""
+        return reason or msgspec.structs.replace(rule, **{step: wanted})
 
     return edit
 
@@ -173,6 +203,16 @@ def activation_observer_edit(observer: Observer) -> Edit:
     return edit
 
 
+def activation_observers_edit(observers: Mapping[str, Observer]) -> Edit:
+    """Return the edit that gives the activation of each layer an observer of its own; other layers keep theirs."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        observer = observers.get(layer.name)
+        return rule if observer is None else activation_observer_edit(observer)(layer, rule)
+
+    return edit
+
+
 def activation_kind_edit(kind: ObserverKind) -> Edit:
     """Return the edit that gives activations an automatic observer, keeping parameters where it is already that one."""
 
@@ -209,11 +249,12 @@ def reduce_range_edit(reduce_range: bool) -> Edit:
     return edit
 
 
-def start_edit(mode: Mode, backend: str, reduce_range: bool) -> Edit:
-    """Return the edit that gives layers the rule they start with in a mode."""
+def advised_edit(model: ModelDescription, backend: str, reduce_range: bool) -> Edit:
+    """Return the edit that gives layers the rules with which the model opens on a backend."""
+    rules = advice.advised_rules(model, advice.advised_mode(model)[0], backend, reduce_range)
 
     def edit(layer: Layer, rule: Rule) -> Rule | str:
-        return legality.default_rule(layer, mode, backend, reduce_range)
+        return rules.get(layer.name, rule)
 
     return edit
 

@@ -11,6 +11,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from qgui.core import legality
+from qgui.core.calibration import Pair
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
 from qgui.core.recipe import Mode, Observer, ObserverKind, WeightSetting
@@ -50,6 +51,7 @@ class WeightsPanel(QWidget):
         self._workflow = workflow
         self._layer: Layer | None = None
         self._known: OrderedDict[str, WeightRanges] = OrderedDict()
+        self._equalized = document.equalized
         self.setObjectName("weightsPanel")
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -156,9 +158,14 @@ class WeightsPanel(QWidget):
             return
         self.banner.tell(self.tr("Reading the weight of {layer} …").format(layer=layer.name))
         name = layer.name
-        self._workflow.weight_ranges(name, lambda path: self._take(name, path), lambda why: self._on_failed(name, why))
+        pairs = self._equalized
+        self._workflow.weight_ranges(
+            name, lambda path: self._take(name, pairs, path), lambda why: self._on_failed(name, why)
+        )
 
-    def _take(self, name: str, path: Path) -> None:
+    def _take(self, name: str, equalized: tuple[Pair, ...], path: Path) -> None:
+        if equalized != self._equalized:
+            return
         try:
             self._known[name] = weight_file.read(path)
         except QguiError as error:
@@ -174,6 +181,12 @@ class WeightsPanel(QWidget):
             self.banner.tell(why, self.tr("Try again"), self.tr("Ask the engine for the weight again."), self._ask)
 
     def _on_recipe_changed(self) -> None:
+        if self._document.equalized != self._equalized:
+            self._equalized = self._document.equalized
+            self._known.clear()
+            self._refresh()
+            self._settle.start()
+            return
         ranges = self._known.get(self._layer.name) if self._layer is not None else None
         if self._layer is None or ranges is None:
             return
@@ -370,6 +383,8 @@ class WeightsPanel(QWidget):
             )
         if weight.observer.kind is ObserverKind.FIXED and not weight.per_channel:
             facts.append(self.tr("fixed by hand: ±{bound}").format(bound=formatting.number(weight.observer.high)))
+        if any(layer.name in pair for pair in self._equalized):
+            facts.append(self.tr("equalized"))
         if rule.mode is Mode.FLOAT:
             facts.append(self.tr("the layer is float: its weight stays as it is"))
         elif rule.weight.dtype == "float16":

@@ -13,6 +13,7 @@ from sessions import QUIET, Calibrated, evaluation_batch, observing, open_sessio
 from qgui.core import measured
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.recipe import Mode, Observer, ObserverKind
+from qgui.engine import activations
 from qgui.engine.fx import plain, profile
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
@@ -26,7 +27,7 @@ def session(calibrated: Calibrated) -> Session:
 
 
 def test_every_element_is_counted_at_its_level(session: Session) -> None:
-    found = session.measure_activations(QUIET, 4)
+    found = activations.measure(session, QUIET, 4)
     assert found.samples == 4
     assert found.recipe_hash == session.quantized_model.recipe.digest()
     graph, batch = quantized_graph(session), evaluation_batch(session, 4)
@@ -45,7 +46,7 @@ def test_every_element_is_counted_at_its_level(session: Session) -> None:
 
 
 def test_the_measured_ratio_is_that_of_the_comparison(session: Session) -> None:
-    found = session.measure_activations(QUIET, 4)
+    found = activations.measure(session, QUIET, 4)
     model = session.opened_model
     assert model.graphs is not None
     whole = profile.layer_sqnr(model.description, model.graphs, session.quantized_model, list(session.check_batches(4)))
@@ -55,13 +56,13 @@ def test_the_measured_ratio_is_that_of_the_comparison(session: Session) -> None:
 
 
 def test_what_a_layer_inherits_is_the_ratio_of_what_it_reads(session: Session) -> None:
-    layers = session.measure_activations(QUIET, 4).layers
+    layers = activations.measure(session, QUIET, 4).layers
     assert layers["stem.0"].ratios.inherited_db == layers["x"].ratios.sqnr_db
     assert layers["x"].ratios.inherited_db is None
 
 
 def test_the_prediction_is_that_of_the_screen_and_holds_where_nothing_is_inherited(session: Session) -> None:
-    layers = session.measure_activations(QUIET, 12).layers
+    layers = activations.measure(session, QUIET, 12).layers
     ranges, recipe = session.activations, session.quantized_model.recipe
     assert ranges is not None
     for entry in layers.values():
@@ -73,7 +74,7 @@ def test_the_prediction_is_that_of_the_screen_and_holds_where_nothing_is_inherit
 def test_seven_bits_have_half_the_levels(calibrated: Calibrated) -> None:
     session = calibrated("residual")
     session.quantize(recipe_of(session, setting=observing(Observer(ObserverKind.MSE), reduce_range=True)), QUIET)
-    stem = session.measure_activations(QUIET, 2).layers["stem.0"]
+    stem = activations.measure(session, QUIET, 2).layers["stem.0"]
     assert stem.ratios.levels == len(stem.counts) == 128
     assert stem.counts.sum() > 0
 
@@ -82,7 +83,7 @@ def test_a_clipping_range_counts_what_it_clips(calibrated: Calibrated) -> None:
     session = calibrated("residual")
     narrow = observing(Observer(ObserverKind.FIXED, low=-0.05, high=0.05))
     session.quantize(recipe_of(session, setting=narrow), QUIET)
-    first = session.measure_activations(QUIET, 2).layers["x"]
+    first = activations.measure(session, QUIET, 2).layers["x"]
     assert first.ratios.below > 0
     assert first.ratios.above > 0
 
@@ -90,35 +91,35 @@ def test_a_clipping_range_counts_what_it_clips(calibrated: Calibrated) -> None:
 def test_a_float_model_has_nothing_to_measure(calibrated: Calibrated) -> None:
     session = calibrated("residual")
     session.quantize(recipe_of(session, Mode.FLOAT), QUIET)
-    assert session.measure_activations(QUIET, 2).layers == {}
+    assert activations.measure(session, QUIET, 2).layers == {}
 
 
 def test_a_model_that_does_not_trace_has_nothing_to_measure() -> None:
     session = open_session("root_branches", "vectors")
     session.quantize(recipe_of(session, Mode.DYNAMIC), QUIET)
-    assert session.measure_activations(QUIET, 2).layers == {}
+    assert activations.measure(session, QUIET, 2).layers == {}
 
 
 def test_folded_clamps_show_what_their_convolution_produced(calibrated: Calibrated) -> None:
     session = calibrated("example:digits-cnn", "example:digits")
     session.quantize(recipe_of(session), QUIET)
-    layers = session.measure_activations(QUIET, 2).layers
+    layers = activations.measure(session, QUIET, 2).layers
     assert layers["stem.2"].counts.tolist() == layers["stem.0"].counts.tolist()
     assert layers["stem.2"].ratios.layer == "stem.2"
 
 
 def test_measuring_before_quantizing_is_told() -> None:
     with pytest.raises(QguiError, match="Quantize first"):
-        open_session("residual").measure_activations(QUIET)
+        activations.measure(open_session("residual"), QUIET)
 
 
 def test_measuring_activations_can_be_cancelled(session: Session) -> None:
     with pytest.raises(Cancelled):
-        session.measure_activations(Progress(cancelled=lambda: True))
+        activations.measure(session, Progress(cancelled=lambda: True))
 
 
 def test_what_was_measured_survives_its_file(session: Session, tmp_path: Path) -> None:
-    found = session.measure_activations(QUIET, 2)
+    found = activations.measure(session, QUIET, 2)
     measured.save(found, tmp_path / "m.npz")
     again = measured.load(tmp_path / "m.npz")
     assert (again.recipe_hash, again.samples) == (found.recipe_hash, found.samples)

@@ -250,3 +250,36 @@ def test_a_broken_stream_ends_the_process_with_a_line_and_no_traceback(
     assert "is no command" in line.text
     assert worker.process.wait(timeout=5.0) == 1
     assert "Traceback" not in worker.log.read_text()
+
+
+def test_values_that_are_not_finite_ask_for_consent(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    path = tmp_path / "holes.npz"
+    x = np.random.default_rng(0).random((40, 1, 8, 8), dtype=np.float32)
+    x[:, 0, 3, 3] = np.nan
+    np.savez(path, x=x)
+    holes = DataReference(str(path), calibrate=8)
+    data = worker.do(messages.OpenData, data=holes)
+    assert isinstance(data, messages.DataOpened), data
+    recipe = msgspec.structs.replace(recipe, data=holes)
+    failed = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=recipe)
+    assert isinstance(failed, messages.Failed), failed
+    assert failed.needs_consent
+    assert "NaN" in failed.why
+    agreed = msgspec.structs.replace(recipe, data=msgspec.structs.replace(holes, finite_only=True))
+    refused = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=agreed)
+    assert isinstance(refused, messages.Failed), "behind the first convolution nothing is finite"
+    assert not refused.needs_consent
+    assert "no finite value" in refused.why
+
+
+def test_samples_left_out_do_not_calibrate(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    whole = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=recipe)
+    assert isinstance(whole, messages.Calibrated), whole
+    gone = statistics.load(tmp_path / "s.npz").samples[:2]
+    less = msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, excluded=gone))
+    calibrated = worker.do(messages.Calibrate, path=str(tmp_path / "t.npz"), recipe=less)
+    assert isinstance(calibrated, messages.Calibrated), calibrated
+    assert calibrated.samples == 46
+    assert statistics.load(tmp_path / "t.npz").settings.excluded == tuple(sorted(gone))

@@ -15,8 +15,7 @@ from torch import fx
 from qgui.core.layers import ModelDescription
 from qgui.core.measured import MeasuredActivation, MeasuredRatios
 from qgui.core.ranges import decibel
-from qgui.engine.collect import positional
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.plain import engine
 from qgui.engine.fx.profile import Watching, clamped, folded_into
@@ -130,10 +129,9 @@ def measure(
     progress.step("Measuring activations", 0, total)
     with torch.inference_mode(), engine(quantized.recipe.backend):
         for batch in batches:
-            inputs = positional(batch, names)
             kept.clear()
-            reference_run.run(*inputs)
-            quantized_run.run(*inputs)
+            reference_run.run(*batch.positional(names))
+            quantized_run.run(*batch.positional(names))
             done += len(batch.indices)
             progress.step("Measuring activations", done, total)
     found = {}

@@ -15,8 +15,7 @@ from torch import fx, nn
 from qgui.core.layers import ModelDescription
 from qgui.core.ranges import decibel
 from qgui.core.results import LayerResult
-from qgui.engine.collect import positional
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
@@ -30,6 +29,7 @@ class Watching(fx.Interpreter):
         self._take, self._wanted = take, wanted
 
     def run_node(self, n: fx.Node) -> Any:
+        """Compute a node, and hand its value on where it is wanted."""
         value = super().run_node(n)
         if n.name in self._wanted:
             found = value[0] if isinstance(value, tuple) and value else value
@@ -87,10 +87,9 @@ def layer_sqnr(
     names = [str(node.target) for node in graphs.fused.graph.nodes if node.op == "placeholder"]
     with torch.inference_mode(), plain.engine(quantized.recipe.backend):
         for batch in batches:
-            inputs = positional(batch, names)
             kept.clear()
-            reference_run.run(*inputs)
-            quantized_run.run(*inputs)
+            reference_run.run(*batch.positional(names))
+            quantized_run.run(*batch.positional(names))
     ratios = {layer: decibel(signal[layer], noise[layer]) for layer in signal}
     for layer, source in folded_into(description, graphs, quantized).items():
         if source in ratios:
@@ -124,7 +123,7 @@ def layer_latency(
         return {}, {}
     plain_run, quantized_run = _Timing(graphs.canonical), _Timing(module)
     names = [str(node.target) for node in graphs.canonical.graph.nodes if node.op == "placeholder"]
-    inputs = positional(batch, names)
+    inputs = batch.positional(names)
     with torch.inference_mode(), plain.engine(quantized.recipe.backend):
         for _ in range(runs + 1):
             plain_run.run(*inputs)
