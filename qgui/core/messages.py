@@ -139,6 +139,18 @@ class Compare(Command, frozen=True):
     runs: int = 30
 
 
+class MeasureActivations(Command, frozen=True):
+    """Run float and quantized model on some evaluation samples, and write what each activation became to a file.
+
+    Attributes:
+        path: Where the measured activations are to be written (`qgui.core.measured`).
+        samples: Number of evaluation samples at most.
+    """
+
+    path: str
+    samples: int = 16
+
+
 class MeasureBackends(Command, frozen=True):
     """Convert for every engine of the machine and measure each."""
 
@@ -299,6 +311,12 @@ class Compared(Event, frozen=True):
     comparison: Comparison
 
 
+class ActivationsMeasured(Event, frozen=True):
+    """What the activations became lies in a file."""
+
+    path: str
+
+
 class BackendsMeasured(Event, frozen=True):
     """Every engine is measured, fastest first."""
 
@@ -375,6 +393,7 @@ AnyCommand = (
     | EstimateTraining
     | SteerTraining
     | Compare
+    | MeasureActivations
     | MeasureBackends
     | Export
     | WeightRanges
@@ -394,6 +413,7 @@ AnyEvent = (
     | TrainingEstimated
     | Trained
     | Compared
+    | ActivationsMeasured
     | BackendsMeasured
     | Exported
     | WeightRangesWritten

@@ -17,6 +17,7 @@ ANSWERS: dict[type[messages.Command], type[messages.Event]] = {
     messages.UseStatistics: messages.StatisticsTaken,
     messages.Quantize: messages.Quantized,
     messages.Compare: messages.Compared,
+    messages.MeasureActivations: messages.ActivationsMeasured,
     messages.MeasureBackends: messages.BackendsMeasured,
     messages.Export: messages.Exported,
     messages.WeightRanges: messages.WeightRangesWritten,

@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from qgui.core import messages
+from qgui.core import measured, messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.core.training_run import TrainingUpdate
-from qgui.engine import backends, comparison, export, thumbnails, weights
+from qgui.engine import activations, backends, comparison, export, thumbnails, weights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.engine.training_control import TrainingControl
@@ -131,6 +131,9 @@ class JobThread(threading.Thread):
             case messages.Compare():
                 found = comparison.compare(session, progress, command.threads, command.batch_size, command.runs)
                 return messages.Compared(job=job, comparison=found)
+            case messages.MeasureActivations():
+                measured.save(activations.measure(session, progress, command.samples), Path(command.path))
+                return messages.ActivationsMeasured(job=job, path=command.path)
             case messages.MeasureBackends():
                 timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)

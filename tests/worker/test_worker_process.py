@@ -13,7 +13,7 @@ import pytest
 import torch
 from worker_process import Worker
 
-from qgui.core import advice, messages, statistics
+from qgui.core import advice, measured, messages, statistics
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
 
 DIGITS = DataReference("example:digits", calibrate=48, evaluate=48)
@@ -45,6 +45,13 @@ def test_a_job_from_opening_to_comparing(worker: Worker, tmp_path: Path) -> None
     assert isinstance(quantized, messages.Quantized), quantized
     assert quantized.result.recipe_hash == recipe.digest()
     assert {layer.mode for layer in quantized.result.layers if layer.type == "Conv2d"} == {Mode.STATIC}
+
+    produced = worker.do(messages.MeasureActivations, path=str(tmp_path / "m.npz"), samples=4)
+    assert isinstance(produced, messages.ActivationsMeasured), produced
+    found = measured.load(tmp_path / "m.npz")
+    assert found.recipe_hash == recipe.digest()
+    assert found.samples == 4
+    assert len(found.layers) > 20
 
     compared = worker.do(messages.Compare, threads=1, batch_size=1, runs=2)
     assert isinstance(compared, messages.Compared), compared

@@ -26,6 +26,7 @@ ANSWERS = (
     messages.Exported,
     messages.WeightRangesWritten,
     messages.SamplesShown,
+    messages.ActivationsMeasured,
     messages.Failed,
     messages.Stopped,
 )

@@ -47,7 +47,7 @@ def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.G
     Modules keep their names; functions are matched by their order, which lowering keeps.
     """
     own = [n for n in graphs.fused.graph.nodes if n.op in ("call_function", "call_method")]
-    theirs = [n for n in quantized.graph.nodes if n.op in ("call_function", "call_method") and not _converts(n)]
+    theirs = [n for n in quantized.graph.nodes if n.op in ("call_function", "call_method") and not converts(n)]
     pairs = {a.name: b.name for a, b in zip(own, theirs, strict=False)} if len(own) == len(theirs) else {}
     modules = {n.name for n in quantized.graph.nodes if n.op == "call_module"}
     inputs = {n.name for n in quantized.graph.nodes if n.op == "placeholder"}
@@ -62,13 +62,14 @@ def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.G
     return found
 
 
-def _converts(node: fx.Node) -> bool:
+def converts(node: fx.Node) -> bool:
+    """Whether a node only quantizes or dequantizes its input."""
     return node.target is torch.quantize_per_tensor or node.target == "dequantize"
 
 
 def conversions(module: nn.Module) -> int:
     """Return the number of quantize and dequantize operations in one forward pass."""
-    return sum(_converts(node) for node in module.graph.nodes) if isinstance(module, fx.GraphModule) else 0
+    return sum(converts(node) for node in module.graph.nodes) if isinstance(module, fx.GraphModule) else 0
 
 
 def layer_results(
