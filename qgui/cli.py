@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui.core import legality, recipe_file, report
+from qgui.core import legality, recipe_file, report, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
@@ -34,8 +34,11 @@ from qgui.core.recipe import (
 )
 from qgui.core.recipe_file import write_atomically
 from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeResult
+from qgui.core.training import CROSS_ENTROPY, DISTILL, Training
 
 FASTEST = "fastest"
+#: Folder in a run's folder in which a training leaves its checkpoint.
+TRAINING = "training"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     quantize.add_argument(
         "--format", action="append", metavar="FORMAT", help="export format (default: torchscript and script)"
     )
+    _add_training(quantize)
     quantize.set_defaults(run=_quantize)
 
     export = commands.add_parser("export", help="a quantized run once more, in another format")
@@ -150,6 +154,64 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
     command.add_argument("--mean", type=_numbers, default=start.mean, metavar="R,G,B")
     command.add_argument("--std", type=_numbers, default=start.std, metavar="R,G,B")
     command.add_argument("--interpolation", choices=["bilinear", "bicubic", "nearest"], default=start.interpolation)
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    """Add the options that decide how layers in mode qat are trained; what is not given stays as in the recipe."""
+    group = command.add_argument_group("training of qat layers", "what is left out is chosen from the data")
+    add = group.add_argument
+    add("--epochs", type=_count, metavar="N", help="passes over the training samples")
+    add("--train-batch", type=_count, metavar="N", help="samples per optimizer step")
+    add("--optimizer", choices=["adamw", "sgd"], help="optimizer (default: adamw)")
+    add("--lr", type=_positive, metavar="X", help="learning rate at the start")
+    add("--schedule", choices=["cosine", "step", "constant"], help="learning rate over the steps (default: cosine)")
+    add("--weight-decay", type=float, metavar="X", help="for weights only (default: 0)")
+    add("--loss", metavar="LOSS", help=f"{CROSS_ENTROPY}, {DISTILL} (needs no labels), or PATH.py:CALLABLE")
+    add("--train-ranges", choices=["lsq", "moving_average"], help="how ranges move (default: lsq)")
+    add("--freeze-observers", type=int, metavar="EPOCH", help="epoch from which ranges stay")
+    add("--freeze-batch-norm", type=int, metavar="EPOCH", help="epoch from which BatchNorm keeps its statistics")
+    add("--train-all", action="store_true", default=None, help="train every weight, not only those of qat layers")
+    add("--train-seed", type=int, metavar="N", help="seed of the training (default: 0)")
+    add("--train-samples", type=_count, metavar="N", help="samples to train and validate with")
+    add("--validation", type=_share, metavar="SHARE", help="share of them that validates (default: 0.2)")
+    add("--device", metavar="DEVICE", help="cpu, cuda or mps (default: cpu)")
+    add("--resume", type=Path, metavar="DIR", help="go on with the training whose checkpoint lies there")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("must be at least 0 and less than 1")
+    return value
+
+
+def _training_of(arguments: argparse.Namespace, start: Training) -> Training:
+    """Return training settings in which the given options stand in place of a recipe's."""
+    given = {
+        "epochs": arguments.epochs,
+        "batch_size": arguments.train_batch,
+        "optimizer": arguments.optimizer,
+        "learning_rate": arguments.lr,
+        "schedule": arguments.schedule,
+        "weight_decay": arguments.weight_decay,
+        "loss": arguments.loss,
+        "ranges": arguments.train_ranges,
+        "freeze_observers": arguments.freeze_observers,
+        "freeze_batch_norm": arguments.freeze_batch_norm,
+        "only_qat": None if arguments.train_all is None else not arguments.train_all,
+        "seed": arguments.train_seed,
+        "samples": arguments.train_samples,
+        "validation": arguments.validation,
+        "device": arguments.device,
+    }
+    return msgspec.structs.replace(start, **{name: value for name, value in given.items() if value is not None})
 
 
 def _data_of(arguments: argparse.Namespace) -> DataReference:
@@ -379,6 +441,9 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     from qgui.engine import backends, comparison, export, machine, runs
 
     given = recipe_file.load(arguments.recipe) if arguments.recipe else None
+    resumed = _checkpoint_folder(arguments.resume) if arguments.resume else None
+    if resumed is not None and given is None and arguments.mode is None:
+        given = training_run.existing_checkpoint(resumed).recipe
     if given is not None and arguments.backend == "":
         arguments.backend = given.backend
     known = machine.backends()
@@ -399,17 +464,46 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     if arguments.backend == FASTEST:
         timings = backends.measure(session, recipe, progress, arguments.threads, arguments.batch_size)
         recipe = backends.for_backend(recipe, fastest_backend(timings), session.opened_model.description)
-    result = session.quantize(recipe, progress)
+    outcome = None
+    if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
+        outcome, result = _train(session, recipe, progress, resumed or arguments.out / TRAINING, resumed is not None)
+    elif resumed is not None:
+        raise QguiError("Could not resume the training", "no layer is in mode qat", "Use --mode qat or its recipe.")
+    else:
+        result = session.quantize(recipe, progress)
     found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
     exports = export.export(session, arguments.out, formats, progress)
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
+    answer["training"] = msgspec.to_builtins(outcome)
     page = report.html(
         session.opened_model.description, session.opened_data.describe(), machine.describe(), found, exports
     )
     write_atomically(arguments.out / "report.html", page.encode())
     write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
-    return answer, _summary(found, exports, timings, arguments.out)
+    summary = _summary(found, exports, timings, arguments.out)
+    return answer, "\n".join([*result.notes, summary]) if outcome is not None else summary
+
+
+def _checkpoint_folder(given: Path) -> Path:
+    """Return where the checkpoint lies in a folder that a training or a whole run wrote."""
+    return given if (given / training_run.CHECKPOINT).exists() else given / TRAINING
+
+
+def _train(
+    session: Any, recipe: Recipe, progress: Any, folder: Path, resume: bool
+) -> tuple[training_run.TrainingOutcome, QuantizeResult]:
+    def tell(update: training_run.TrainingUpdate) -> None:
+        for line in report.training_lines(update):
+            sys.stderr.write(f"{line}\n")
+
+    try:
+        outcome, result = session.train(recipe, progress, folder, resume=resume, listener=tell)
+    except KeyboardInterrupt:
+        if (folder / training_run.CHECKPOINT).exists():
+            sys.stderr.write(f"\nThe last epoch is kept: go on with --resume {folder}\n")
+        raise
+    return outcome, result
 
 
 def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None, backend: str) -> Recipe:
@@ -422,6 +516,7 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=data)
     steps = [step for step in STEPS if getattr(arguments, step)]
     recipe = _ticked(recipe, steps, session.opened_model.description.layers)
+    recipe = msgspec.structs.replace(recipe, training=_training_of(arguments, recipe.training))
     if arguments.observer is None:
         return recipe
     observer = Observer(ObserverKind(arguments.observer))

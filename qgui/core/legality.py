@@ -237,6 +237,20 @@ def with_legal_steps(rule: Rule, layer: Layer, backend: str) -> Rule:
     return msgspec.structs.replace(rule, **{step: False for step in STEPS if getattr(rule, step) and reasons[step]})
 
 
+def why_no_channel_bounds(layer: Layer, setting: WeightSetting) -> str:
+    """Return why no bound can be fixed for a single channel of the layer's weight; an empty string where one can."""
+    if not has_weight(layer):
+        return f"{layer.type} has no weight to quantize."
+    if layer.type in EMBEDDINGS | RECURRENT or layer.kind == "inside":
+        where = "inside a part that does not trace" if layer.kind == "inside" else f"of {layer.type}"
+        return f"Weights {where} keep their full range (MinMax)."
+    if setting.dtype != "qint8":
+        return f"{setting.dtype} weights need no range."
+    if setting.qscheme != "per_channel_symmetric":
+        return "The weight has one scale per tensor: its channels have no ranges of their own."
+    return ""
+
+
 def has_activation(layer: Layer) -> bool:
     """Whether the layer's output is a tensor whose range can be chosen: by its own mode, or for a static reader."""
     return bool(layer.tensor) and layer.type not in FIXED_QPARAMS
@@ -295,6 +309,8 @@ def corrected(rule: Rule, layer: Layer, backend: str) -> Rule:
         weight = msgspec.structs.replace(weight, qscheme=start.qscheme)
     if weight_observers(layer, weight).get(weight.observer.kind):
         weight = msgspec.structs.replace(weight, observer=Observer())
+    if weight.channel_bounds and why_no_channel_bounds(layer, weight):
+        weight = msgspec.structs.replace(weight, channel_bounds=())
     return with_legal_steps(msgspec.structs.replace(rule, mode=mode, weight=weight), layer, backend)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -20,7 +21,10 @@ from qgui.core.results import (
     ExportResult,
     MachineDescription,
     QuantizeResult,
+    SampleDescription,
 )
+from qgui.core.training import Steering
+from qgui.core.training_run import TrainingEstimate, TrainingOutcome, TrainingUpdate
 
 _LENGTH = struct.Struct(">I")
 #: A longer frame is a broken stream, not a message.
@@ -83,6 +87,50 @@ class Quantize(Command, frozen=True):
     recipe: Recipe
 
 
+class Train(Command, frozen=True):
+    """Train the `qat` layers of a recipe, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where a checkpoint is written after each epoch.
+        resume: Whether to go on from the checkpoint in that folder.
+    """
+
+    recipe: Recipe
+    folder: str
+    resume: bool = False
+
+
+class KeepTraining(Command, frozen=True):
+    """Take the best state of a checkpoint, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where the checkpoint lies.
+    """
+
+    recipe: Recipe
+    folder: str
+
+
+class EstimateTraining(Command, frozen=True):
+    """Measure a few steps and say how long the training would take."""
+
+    recipe: Recipe
+
+
+class SteerTraining(Command, frozen=True):
+    """Steer the running training; answered at once, not queued.
+
+    Attributes:
+        action: `pause`, `resume`, or `finish`: end now and keep the best state.
+        change: What holds from the next step on, with `resume`.
+    """
+
+    action: Literal["pause", "resume", "finish"]
+    change: Steering | None = None
+
+
 class Compare(Command, frozen=True):
     """Measure float against quantized."""
 
@@ -118,12 +166,25 @@ class WeightRanges(Command, frozen=True):
         layer: Layer path.
         recipe: Says which weights are equalized; None for the weights as they are.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
-            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer.
+            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer, and
+            `whole/...` and `channels/...` arrays `points`, `mass`, `zeros` and `width` of their distributions.
     """
 
     layer: str
     path: str
     recipe: Recipe | None = None
+
+
+class ShowSamples(Command, frozen=True):
+    """Say what samples are, with a small picture of each that is an image.
+
+    Attributes:
+        samples: Their indices in the data set.
+        folder: Where the pictures are to be written.
+    """
+
+    samples: tuple[int, ...]
+    folder: str
 
 
 class Cancel(Command, frozen=True):
@@ -208,6 +269,30 @@ class Quantized(Event, frozen=True):
     result: QuantizeResult
 
 
+class TrainingProgress(Event, frozen=True):
+    """A training goes on; at most ten times a second."""
+
+    update: TrainingUpdate
+
+
+class TrainingEstimated(Event, frozen=True):
+    """A few steps are measured."""
+
+    estimate: TrainingEstimate
+
+
+class Trained(Event, frozen=True):
+    """The best state is converted and checked.
+
+    Attributes:
+        outcome: What the training came to.
+        result: The quantized model.
+    """
+
+    outcome: TrainingOutcome
+    result: QuantizeResult
+
+
 class Compared(Event, frozen=True):
     """Float and quantized are measured."""
 
@@ -231,6 +316,12 @@ class WeightRangesWritten(Event, frozen=True):
 
     layer: str
     path: str
+
+
+class SamplesShown(Event, frozen=True):
+    """What the samples are; their pictures lie in files."""
+
+    samples: tuple[SampleDescription, ...]
 
 
 class Failed(Event, frozen=True):
@@ -279,10 +370,15 @@ AnyCommand = (
     | Calibrate
     | UseStatistics
     | Quantize
+    | Train
+    | KeepTraining
+    | EstimateTraining
+    | SteerTraining
     | Compare
     | MeasureBackends
     | Export
     | WeightRanges
+    | ShowSamples
     | Cancel
     | Shutdown
 )
@@ -294,10 +390,14 @@ AnyEvent = (
     | Calibrated
     | StatisticsTaken
     | Quantized
+    | TrainingProgress
+    | TrainingEstimated
+    | Trained
     | Compared
     | BackendsMeasured
     | Exported
     | WeightRangesWritten
+    | SamplesShown
     | Failed
     | Stopped
     | LogLine

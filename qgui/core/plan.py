@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from qgui.core import ranges, statistics
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription, Tensor
 from qgui.core.qparams import QParams, activation_grid, fixed_qparams
-from qgui.core.ranges import Distribution
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, ActivationSetting, Observer, Recipe
+from qgui.core.ranges import Assessment, Distribution
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, ActivationSetting, Observer, ObserverKind, Recipe
 from qgui.core.statistics import CalibrationRecord, TensorStatistics
 
 
@@ -20,14 +22,22 @@ class Choice:
     Attributes:
         observer: The observer.
         qparams: Scale and zero point.
-        sqnr_db: Predicted signal to quantization noise ratio in dB.
-        clipped: Share of elements outside the range, 0 to 1.
+        cost: What the range costs in rounding and clipping.
     """
 
     observer: Observer
     qparams: QParams
-    sqnr_db: float
-    clipped: float
+    cost: Assessment
+
+    @property
+    def sqnr_db(self) -> float:
+        """Predicted signal to quantization noise ratio in dB."""
+        return self.cost.sqnr_db
+
+    @property
+    def clipped(self) -> float:
+        """Share of elements outside the range, 0 to 1."""
+        return self.cost.clipped
 
 
 class ActivationRanges:
@@ -53,6 +63,7 @@ class ActivationRanges:
         self._statistics: dict[str, TensorStatistics] = {}
         self._distributions: dict[str, Distribution] = {}
         self._qparams: dict[tuple[str, ActivationSetting], QParams] = {}
+        self._choices: dict[tuple[str, ActivationSetting], Choice] = {}
 
     def owner(self, tensor: str) -> Tensor:
         """Return the tensor whose setting decides the range of this one."""
@@ -96,22 +107,56 @@ class ActivationRanges:
         return self.qparams(tensor, self.setting(tensor, recipe))
 
     def choice(self, tensor: str, setting: ActivationSetting) -> Choice:
-        """Return what a setting's observer chooses for a tensor, and what that costs."""
-        qparams = self.qparams(tensor, setting)
-        assessment = ranges.assess(self.distribution(tensor), qparams)
-        return Choice(setting.observer, qparams, assessment.sqnr_db, assessment.clipped)
+        """Return what a setting's observer chooses for a tensor, and what that costs.
+
+        Raises:
+            QguiError: The tensor holds no finite value, or the fixed range is empty.
+        """
+        key = (self.owner(tensor).name, setting)
+        if key not in self._choices:
+            qparams = self.qparams(tensor, setting)
+            self._choices[key] = Choice(setting.observer, qparams, ranges.assess(self.distribution(tensor), qparams))
+        return self._choices[key]
+
+    def knows(self, tensor: str, setting: ActivationSetting) -> bool:
+        """Whether `choice` would answer at once."""
+        return (self.owner(tensor).name, setting) in self._choices
+
+    def choice_of_bounds(self, tensor: str, setting: ActivationSetting, low: float, high: float) -> Choice:
+        """Return what a range set by hand makes of a tensor; nothing is remembered, as ranges are while dragged.
+
+        Raises:
+            QguiError: The range is empty or not finite.
+        """
+        distribution = self.distribution(tensor)
+        observer = Observer(ObserverKind.FIXED, low=low, high=high)
+        qparams = ranges.chosen_qparams(observer, distribution, activation_grid(setting))
+        return Choice(observer, qparams, ranges.assess(distribution, qparams))
+
+    def candidates(self, tensor: str, setting: ActivationSetting) -> list[ActivationSetting]:
+        """Return the settings among which a person chooses: every automatic observer, and the one that is set.
+
+        The set one keeps its parameters. There is one only where the operation prescribes scale and zero point.
+        """
+        if self.owner(tensor).fixed is not None:
+            return [setting]
+        observers = {kind: Observer(kind) for kind in AUTOMATIC_OBSERVERS}
+        observers[setting.observer.kind] = setting.observer
+        return [msgspec.structs.replace(setting, observer=observer) for observer in observers.values()]
+
+    def best(self, tensor: str, setting: ActivationSetting) -> Choice:
+        """Return the candidate of the least predicted error; the one that is set where none is better.
+
+        Raises:
+            QguiError: The tensor holds no finite value, or the fixed range is empty.
+        """
+        present = self.choice(tensor, setting)
+        choices = [self.choice(tensor, candidate) for candidate in self.candidates(tensor, setting)]
+        best = min(choices, key=lambda choice: choice.cost.error)
+        return best if best.cost.error < present.cost.error else present
 
     def choices(self, tensor: str, setting: ActivationSetting) -> list[Choice]:
         """Return what every automatic observer would choose, in their order; the set one with its parameters."""
-        return [
-            self.choice(
-                tensor,
-                ActivationSetting(
-                    setting.dtype,
-                    setting.qscheme,
-                    setting.observer if setting.observer.kind is kind else Observer(kind),
-                    setting.reduce_range,
-                ),
-            )
-            for kind in AUTOMATIC_OBSERVERS
-        ]
+        present = setting.observer
+        observers = [present if present.kind is kind else Observer(kind) for kind in AUTOMATIC_OBSERVERS]
+        return [self.choice(tensor, msgspec.structs.replace(setting, observer=observer)) for observer in observers]

@@ -6,15 +6,16 @@ maps it to bounds; `assess` says what the bounds cost in rounding and clipping.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
-from qgui.core.qparams import Grid, QParams, qparams_of_range
-from qgui.core.recipe import Observer, ObserverKind
+from qgui.core.qparams import Grid, QParams, qparams_of_range, weight_grid
+from qgui.core.recipe import Observer, ObserverKind, WeightSetting
 from qgui.core.statistics import TensorStatistics, rebin
 
 #: Above this many points, over all channels, a range is searched in fewer steps.
@@ -54,6 +55,20 @@ class Distribution:
     def channels(self) -> int:
         """Number of rows."""
         return len(self.points)
+
+    def row(self, channel: int) -> Distribution:
+        """Return the distribution of one channel alone."""
+        one = slice(channel, channel + 1)
+        return Distribution(
+            self.points[one],
+            self.mass[one],
+            self.zeros[one],
+            self.width[one],
+            self.low[one],
+            self.high[one],
+            self.batch_min[one],
+            self.batch_max[one],
+        )
 
     @property
     def energy(self) -> Float64:
@@ -153,9 +168,11 @@ def choose(observer: Observer, distribution: Distribution, grid: Grid) -> Bounds
         case ObserverKind.PERCENTILE:
             return _percentile(distribution, observer.percentile)
         case ObserverKind.MSE:
-            return _search(distribution, grid, lambda qparams: _squared_error(distribution, qparams))
+            held = _without_empty_points(distribution)
+            return _search(held, grid, lambda qparams: _squared_error(held, qparams))
         case ObserverKind.ENTROPY:
-            return _search(distribution, grid, lambda qparams: _divergences(distribution, qparams))
+            held, n = _without_empty_points(distribution), distribution.points.shape[1]
+            return _search(held, grid, lambda qparams: _divergences(held, qparams, n))
         case ObserverKind.FIXED:
             return _fixed(distribution, observer)
 
@@ -164,6 +181,49 @@ def chosen_qparams(observer: Observer, distribution: Distribution, grid: Grid, p
     """Return scale and zero point of the range that an observer chooses."""
     low, high = choose(observer, distribution, grid)
     return qparams_of_range(low, high, grid, per_channel)
+
+
+def weight_qparams(distribution: Distribution, setting: WeightSetting) -> QParams:
+    """Return scale and zero point of a weight: what the observer chooses, and the bounds fixed for single channels.
+
+    Args:
+        distribution: Where the weight's values lie, with one row per output channel where the setting is per channel.
+        setting: The weight setting.
+
+    Raises:
+        QguiError: A fixed bound is for a channel that is not there or leaves no room, or the scale is per tensor.
+    """
+    grid = weight_grid(setting)
+    low, high = choose(setting.observer, distribution, grid)
+    if setting.channel_bounds:
+        low, high = low.copy(), high.copy()
+        for channel, bound in checked_channel_bounds(setting, distribution.channels):
+            low[channel], high[channel] = -bound, bound
+    return qparams_of_range(low, high, grid, setting.per_channel)
+
+
+def checked_channel_bounds(setting: WeightSetting, channels: int) -> tuple[tuple[int, float], ...]:
+    """Return the bounds that a setting fixes for single channels.
+
+    Raises:
+        QguiError: One is for a channel that is not there or leaves no room, or the setting has no scale per channel.
+    """
+    what = "Could not use the bounds of single channels"
+    if setting.channel_bounds and setting.qscheme != "per_channel_symmetric":
+        why = f"the weight is {setting.qscheme}, and only per_channel_symmetric weights have them"
+        raise QguiError(what, why, "Reset the bounds, or choose one symmetric scale per channel.")
+    seen: set[int] = set()
+    for channel, bound in setting.channel_bounds:
+        if not 0 <= channel < channels:
+            why = f"there is no output channel {channel}: the weight has {channels}, counted from 0"
+            raise QguiError(what, why, "Reset the bounds of this layer, or correct the recipe.")
+        if not (np.isfinite(bound) and bound > 0.0):
+            why = f"the bound {bound:g} of channel {channel} is not a number above 0"
+            raise QguiError(what, why, "Type or drag a bound that leaves room around zero.")
+        if channel in seen:
+            raise QguiError(what, f"channel {channel} has two bounds", "Reset the bounds, or correct the recipe.")
+        seen.add(channel)
+    return setting.channel_bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,10 +246,20 @@ class Assessment:
     energy: Float64
     elements: Float64
 
+    @functools.cached_property
+    def error(self) -> float:
+        """Expected sum of squared errors of the whole tensor."""
+        return float((self.rounding + self.clipping).sum())
+
     @property
+    def clipping_share(self) -> float:
+        """Share of the squared error that clipping causes, 0 to 1; the rest is rounding."""
+        return float(self.clipping.sum()) / self.error if self.error > 0.0 else 0.0
+
+    @functools.cached_property
     def sqnr_db(self) -> float:
         """Predicted signal to quantization noise ratio of the whole tensor in dB."""
-        return decibel(float(self.energy.sum()), float((self.rounding + self.clipping).sum()))
+        return decibel(float(self.energy.sum()), self.error)
 
     @property
     def clipped(self) -> float:
@@ -272,6 +342,14 @@ def _fixed(distribution: Distribution, observer: Observer) -> Bounds:
     return np.full(distribution.channels, observer.low), np.full(distribution.channels, observer.high)
 
 
+def _without_empty_points(distribution: Distribution) -> Distribution:
+    """Return a one-row distribution without the points that have no mass: they add nothing to any criterion."""
+    if distribution.channels != 1:
+        return distribution
+    present = distribution.mass[0] > 0
+    return replace(distribution, points=distribution.points[:, present], mass=distribution.mass[:, present])
+
+
 def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QParams], Float64]) -> Bounds:
     """Return the bounds of least criterion: both ends shrunk together or either alone, then each in turn, finer."""
     full_low, full_high = np.minimum(distribution.low, 0.0), np.maximum(distribution.high, 0.0)
@@ -280,9 +358,15 @@ def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QPar
         full_low = -full_high
     best_low, best_high = np.ones(distribution.channels), np.ones(distribution.channels)
     best = criterion_of(qparams_of_range(full_low, full_high, grid, distribution.channels > 1))
+    tried = {(1.0, 1.0)}
 
     def attempt(low_share: Float64, high_share: Float64) -> None:
         nonlocal best
+        if distribution.channels == 1:
+            shares = (float(low_share[0]), float(high_share[0]))
+            if shares in tried:
+                return
+            tried.add(shares)
         qparams = qparams_of_range(full_low * low_share, full_high * high_share, grid, distribution.channels > 1)
         cost = criterion_of(qparams)
         better = cost < best * (1 - 1e-9)
@@ -338,9 +422,10 @@ def _squared_error(distribution: Distribution, qparams: QParams) -> Float64:
     return result
 
 
-def _divergences(distribution: Distribution, qparams: QParams) -> Float64:
+def _divergences(distribution: Distribution, qparams: QParams, bins: int = 0) -> Float64:
     """Return KL(P || Q): P the distribution, Q what is left when each level's mass is spread over its points.
 
+    `bins` is how many points there are with those that have no mass, where these were left out.
     As in Migacz, "8-bit Inference with TensorRT" (GTC 2017): what lies outside counts to the outermost level.
     """
     grid = qparams.grid
@@ -357,7 +442,7 @@ def _divergences(distribution: Distribution, qparams: QParams) -> Float64:
     share = mass_of_level / np.maximum(points_of_level, 1.0)
     restored = np.where(present, share[flat].reshape(channels, n), 0.0)
     total = np.maximum(distribution.mass.sum(axis=1, keepdims=True), 1e-300)
-    floor = 1e-4 / n
+    floor = 1e-4 / (bins or n)
     p = distribution.mass / total
     q = np.maximum(restored / total, floor)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -257,6 +257,26 @@ class DataDescription(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class SampleDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of one sample.
+
+    Attributes:
+        index: Index in the data set.
+        label: Class index; None where it has none.
+        class_name: Name of its class, empty where it is not known.
+        file: Image file it was read from, empty where there is none.
+        picture: PNG file that shows it, empty where it is no image.
+        problem: Why it could not be read, empty where it could.
+    """
+
+    index: int
+    label: int | None = None
+    class_name: str = ""
+    file: str = ""
+    picture: str = ""
+    problem: str = ""
+
+
 class MachineDescription(msgspec.Struct, frozen=True):
     """What the engine's machine can do.
 

@@ -27,6 +27,8 @@ WARM_UP, BETA_START, BETA_END = 0.2, 20.0, 2.0
 REGULARIZATION = 1.0
 #: Share of the columns on which the outcome is judged and that it has not learned from.
 HELD_OUT = 0.25
+#: With fewer columns nothing can be learned that holds for others.
+FEWEST = 8
 
 
 @dataclass
@@ -72,6 +74,8 @@ def learn(
         step: Called before every step; may raise to stop.
     """
     total = problem.columns.shape[2]
+    if total < FEWEST:
+        return problem.nearest().to(torch.int8)
     held = max(1, int(total * HELD_OUT))
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     errors = _errors(problem, order[held:])
@@ -124,7 +128,8 @@ def _errors(problem: Problem, chosen: torch.Tensor, whole: bool = False) -> Call
         if whole or count <= BATCH:
             part = slice(0, count)
         else:
-            start = turn[0] * BATCH % (count - BATCH + 1)
+            windows = -(-count // BATCH)
+            start = min(turn[0] % windows * BATCH, count - BATCH)
             turn[0] += 1
             part = slice(start, start + BATCH)
         moved = change @ columns[:, :, part]

@@ -9,7 +9,7 @@ import torch
 from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
-from qgui.core.recipe import Recipe
+from qgui.core.recipe import Mode, Recipe
 from qgui.core.results import BackendTiming
 from qgui.engine import comparison, latency, machine
 from qgui.engine.batch import Batch
@@ -26,8 +26,8 @@ def measure(
 ) -> tuple[BackendTiming, ...]:
     """Convert for every engine of the machine, time all in alternation, and return them, fastest first.
 
-    Activations are limited to seven bits where an engine needs it; what is trained for one engine serves all. Engines
-    that do not run come last.
+    Activations are limited to seven bits where an engine needs it. Engines that do not run come last. Layers that are
+    to be trained are measured as they are: training changes numbers, not the time they take.
     """
     model, opened = session.opened_model, session.opened_data
     batch = session.latency_batch(batch_size)
@@ -37,12 +37,10 @@ def measure(
     variants: list[Variant] = []
     ratios: dict[str, float] = {}
     problems: list[BackendTiming] = []
-    trained = None
     for name in machine.backends():
         progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
         try:
-            built, _ = session.build(for_backend(recipe, name, model.description), progress, trained)
-            trained = trained or built.trained
+            built, _ = session.build(for_backend(untrained(recipe), name, model.description), progress)
             ratios[name] = _ratio(built, check, reference)
             variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
         except (QguiError, RuntimeError) as error:
@@ -70,6 +68,13 @@ def for_backend(recipe: Recipe, backend: str, model: ModelDescription) -> Recipe
         rules[name] = msgspec.structs.replace(rule, activation=activation)
     moved = msgspec.structs.replace(recipe, backend=backend, rules=rules)
     return legality.corrected_recipe(moved, model.layers)[0]
+
+
+def untrained(recipe: Recipe) -> Recipe:
+    """Return a recipe in which layers in mode qat are static."""
+    rules = recipe.rules.items()
+    static = {name: msgspec.structs.replace(rule, mode=Mode.STATIC) for name, rule in rules if rule.mode is Mode.QAT}
+    return recipe.with_rules(static)
 
 
 def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:

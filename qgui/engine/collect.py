@@ -159,6 +159,7 @@ class _Observing(fx.Interpreter):
         self._inputs = inputs
         self._weighted = columns.weighted_nodes(module) if inputs is not None else {}
         self.indices: list[int] = []
+        self.turn = 0
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -169,7 +170,7 @@ class _Observing(fx.Interpreter):
                 collector.update(found, self.indices)
         if self._inputs is not None:
             weighted = self._weighted.get(n.name)
-            columns.watch(self, n, value, weighted, moments.POSITIONS, self._inputs.take)
+            columns.watch(self, n, value, weighted, moments.POSITIONS, self._inputs.take, self.turn)
         return value
 
 
@@ -205,7 +206,7 @@ def collect(
     progress.step("Calibrating", 0, total)
     with torch.inference_mode():
         for batch in batches:
-            interpreter.indices = batch.indices
+            interpreter.indices, interpreter.turn = batch.indices, count
             try:
                 interpreter.run(*batch.positional(names))
             except Exception as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from qgui.core.layers import ModelDescription
 from qgui.engine.fx import plain
 
 #: Lower and upper bound to which the only reader of an output limits it; None where it does not.
@@ -36,9 +35,13 @@ def weighted_nodes(fused: fx.GraphModule) -> dict[str, Weighted]:
     return found
 
 
-def bounds_of(description: ModelDescription, fused: fx.GraphModule) -> dict[str, Bounds]:
-    """Return for every weighted node the bounds to which its output is limited, by fusion or by its only readers."""
-    clamps = {tensor.name: tensor.clamp for tensor in description.tensors}
+def bounds_of(clamps: Mapping[str, Bounds | None], fused: fx.GraphModule) -> dict[str, Bounds]:
+    """Return for every weighted node the bounds to which its output is limited, by fusion or by its only readers.
+
+    Args:
+        clamps: Tensor name to the bounds to which its only readers limit it.
+        fused: The fused float graph.
+    """
     found: dict[str, Bounds] = {}
     for node in fused.graph.nodes:
         module = plain.called(node, fused)
@@ -82,24 +85,40 @@ def columns(module: Weighted, x: torch.Tensor, positions: int, shift: int = 0) -
     dilation, stride = _wide(module.dilation, dimensions), _wide(module.stride, dimensions)
     spans = [d * (k - 1) + 1 for d, k in zip(dilation, module.kernel_size, strict=True)]
     sizes = [(length - span) // s + 1 for length, span, s in zip(padded.shape[2:], spans, stride, strict=True)]
-    every = max(1, round((math.prod(sizes) / max(positions, 1)) ** (1 / dimensions)))
-    starts = [((size - 1) % every // 2 + shift) % min(every, size) for size in sizes]
+    strides, starts = _grid(sizes, positions, shift)
     view = padded
     for axis in range(dimensions):
         view = view.narrow(2 + axis, starts[axis] * stride[axis], padded.shape[2 + axis] - starts[axis] * stride[axis])
-        view = view.unfold(2 + axis, spans[axis], stride[axis] * every)[..., :: dilation[axis]]
-    batch, channels = x.shape[:2]
+        view = view.unfold(2 + axis, spans[axis], stride[axis] * strides[axis])[..., :: dilation[axis]]
+    channels = x.shape[1]
     order = [1, *range(2 + dimensions, 2 + 2 * dimensions), 0, *range(2, 2 + dimensions)]
     groups = module.groups
     rows = view.permute(order).reshape(groups, channels // groups * math.prod(module.kernel_size), -1)
-    cut = tuple(slice(start, None, every) for start in starts)
+    cut = tuple(slice(start, None, every) for start, every in zip(starts, strides, strict=True))
 
     def same(output: torch.Tensor) -> torch.Tensor:
         taken = output[(slice(None), slice(None), *cut)]
         return taken.permute(1, 0, *range(2, 2 + dimensions)).reshape(groups, output.shape[1] // groups, -1)
 
-    assert rows.shape[2] == batch * math.prod(-(-(n - s) // every) for n, s in zip(sizes, starts, strict=True))
     return rows, same
+
+
+def _grid(sizes: list[int], positions: int, shift: int) -> tuple[list[int], list[int]]:
+    """Return steps and starts of a grid of about so many positions; the shift moves the starts over all places."""
+    left = max(positions, 1)
+    strides: list[tuple[int, int]] = []
+    for axis, size in sorted(enumerate(sizes), key=lambda pair: pair[1]):
+        wanted = left ** (1 / (len(sizes) - len(strides)))
+        every = max(1, round(size / wanted))
+        strides.append((axis, every))
+        left = max(1, round(left / -(-size // every)))
+    ordered = [every for _, every in sorted(strides)]
+    starts = []
+    for size, every in zip(sizes, ordered, strict=True):
+        reach = min(every, size)
+        starts.append(((size - 1) % every // 2 + shift) % reach)
+        shift //= reach
+    return ordered, starts
 
 
 def _of_linear(x: torch.Tensor, positions: int, shift: int) -> tuple[torch.Tensor, Any]:

@@ -25,6 +25,19 @@ class Progress:
         self._phase = ""
         self._began = self._told = 0.0
 
+    def check(self) -> None:
+        """Raise `Cancelled` when asked to stop, where there is nothing to tell.
+
+        Raises:
+            Cancelled: The person asked to stop.
+        """
+        if self._cancelled():
+            raise Cancelled
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count time in which the job rested when estimating the time left."""
+        self._began += seconds
+
     def step(self, phase: str, done: int, total: int) -> None:
         """Tell how far a phase is.
 
@@ -45,12 +58,3 @@ class Progress:
         self._told = now
         left = (now - self._began) / done * (total - done) if done and total else None
         self._listener(phase, done, total, left)
-
-    def check(self) -> None:
-        """Tell nothing, but stop where asked to: for places that come by often.
-
-        Raises:
-            Cancelled: The person asked to stop.
-        """
-        if self._cancelled():
-            raise Cancelled

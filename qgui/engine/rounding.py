@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from safetensors import SafetensorError
@@ -23,6 +24,7 @@ from qgui.core.results import StepEffect
 from qgui.engine import adaround, columns
 from qgui.engine.adaround import Problem
 from qgui.engine.batch import Batch
+from qgui.engine.collect import fingerprint
 from qgui.engine.columns import Bounds, Weighted
 from qgui.engine.data import Data
 from qgui.engine.fx.fold import WeightAndBias
@@ -121,13 +123,12 @@ class _Target:
         """The weight on its nearest levels."""
         return torch.round(self.weight / self.scale).clamp(self.quant_min, self.quant_max) * self.scale
 
-    def key(self, data: Data) -> str:
-        """Return what the learned levels depend on, as a hash."""
-        digest = hashlib.sha256()
-        for part in (self.weight, self.scale, self.bias):
-            digest.update(part.contiguous().numpy().tobytes())
-        facts = (self.quant_min, self.quant_max, self.bounds, self.correct_bias, data.reference.source)
-        digest.update(repr((*facts, _samples(data))).encode())
+    def key(self, model: str, data: Data) -> str:
+        """Return what the learned levels depend on, as a hash: the model up to the layer, the data, the decision."""
+        digest = hashlib.sha256(self.scale.contiguous().numpy().tobytes())
+        reference = msgspec.structs.replace(data.reference, evaluate=0, metric="", batch_size=1)
+        facts = (model, self.layer.node, self.quant_min, self.quant_max, self.bounds, self.correct_bias)
+        digest.update(repr((*facts, reference, _samples(data))).encode())
         return digest.hexdigest()[:32]
 
 
@@ -158,6 +159,7 @@ def improve(
         Cancelled: The person asked to stop.
     """
     targets = _targets(description, fused, recipe, decisions)
+    model = fingerprint(fused) if targets else ""
     improved = Improved()
     if not targets:
         return improved
@@ -165,29 +167,43 @@ def improve(
     if missing:
         why = f"nothing is known yet of what {targets[missing[0]].layer.name} reads"
         raise QguiError("Could not correct the bias", why, "Calibrate first.")
-    _learn_missing(fused, targets, learned, data, progress)
+    _learn_missing(fused, model, targets, learned, data, progress)
     variants: dict[str, list[_Pair]] = {}
     for name, target in targets.items():
-        steps: list[_Pair] = [(target.nearest(), target.bias)]
-        if target.adaround and data is not None:
-            steps.append((learned.levels[target.key(data)].reshape(target.weight.shape) * target.scale, target.bias))
+        nearest, bias = target.nearest(), target.bias
+        steps: list[_Pair] = [(nearest, bias)]
         if target.correct_bias:
-            weight = steps[-1][0]
-            change = (target.weight - weight).reshape(-1, weight.shape[2]).numpy()
-            steps.append(
-                (weight, target.bias + torch.from_numpy(moments[name].mean_outputs(change)).reshape_as(target.bias))
-            )
+            steps.append((nearest, _corrected(target, nearest, moments[name])))
+        if target.adaround and data is not None:
+            levels = learned.levels[target.key(model, data)].reshape(target.weight.shape) * target.scale
+            steps.append((levels, _corrected(target, levels, moments[name]) if target.correct_bias else bias))
         variants[name] = steps
         improved.weights[name] = (steps[-1][0], steps[-1][1].reshape(-1))
     if data is not None:
-        improved.effects = _effects(fused, targets, variants, data)
+        improved.effects = _effects(fused, targets, variants, data, progress)
     return improved
+
+
+def _corrected(target: _Target, weight: torch.Tensor, moments: InputMoments) -> torch.Tensor:
+    """Return the bias that takes up the mean error of a rounded weight.
+
+    Raises:
+        QguiError: The moments belong to another model.
+    """
+    change = (target.weight - weight).reshape(-1, weight.shape[2])
+    if moments.sums.shape[0] != weight.shape[0] or moments.sums.shape[2] != weight.shape[2]:
+        why = f"the input means of {target.layer.name} belong to another model"
+        raise QguiError("Could not correct the bias", why, "Calibrate again.")
+    return target.bias + torch.from_numpy(moments.mean_outputs(change.numpy())).reshape_as(target.bias)
 
 
 def _targets(
     description: ModelDescription, fused: fx.GraphModule, recipe: Recipe, decisions: Mapping[str, Any]
 ) -> dict[str, _Target]:
-    bounds, modules = columns.bounds_of(description, fused), columns.weighted_nodes(fused)
+    bounds, modules = (
+        columns.bounds_of({t.name: t.clamp for t in description.tensors}, fused),
+        columns.weighted_nodes(fused),
+    )
     found = {}
     for layer in description.layers:
         rule, module = recipe.rule(layer.name), modules.get(layer.node)
@@ -212,21 +228,31 @@ def _targets(
 
 def _samples(data: Data) -> list[int]:
     """Return the calibration samples from which rounding is learned, spread over all of them."""
-    every = max(1, len(data.calibration) // SAMPLES)
-    return data.calibration[::every][:SAMPLES]
+    count = min(SAMPLES, len(data.calibration))
+    return [data.calibration[i * len(data.calibration) // count] for i in range(count)]
 
 
 def _learn_missing(
-    fused: fx.GraphModule, targets: Mapping[str, _Target], learned: Learned, data: Data | None, progress: Progress
+    fused: fx.GraphModule,
+    model: str,
+    targets: Mapping[str, _Target],
+    learned: Learned,
+    data: Data | None,
+    progress: Progress,
 ) -> None:
     wanted = {name: target for name, target in targets.items() if target.adaround}
     if wanted and data is None:
         raise QguiError("Could not learn rounding", "AdaRound needs calibration samples", "Open data first.")
     if data is None:
         return
-    waiting = [name for name, target in wanted.items() if target.key(data) not in learned.levels]
-    total = done = len(wanted) * adaround.ITERATIONS
-    done -= len(waiting) * adaround.ITERATIONS
+    waiting = [name for name, target in wanted.items() if target.key(model, data) not in learned.levels]
+    total, done = len(waiting) * adaround.ITERATIONS, 0
+
+    def step() -> None:
+        nonlocal done
+        progress.step("Learning rounding", done, total)
+        done += 1
+
     for group in _groups(waiting, wanted):
         read, given = _gather(fused, group, data, progress)
         for name in group:
@@ -242,16 +268,8 @@ def _learn_missing(
                 target.bounds,
                 target.correct_bias,
             )
-            began = done
-
-            def step() -> None:
-                nonlocal done
-                progress.step("Learning rounding", done, total)
-                done += 1
-
             levels = adaround.learn(problem, iterations=adaround.ITERATIONS, step=step)
-            done = began + adaround.ITERATIONS
-            learned.levels[target.key(data)] = levels.reshape(groups * outputs, inputs)
+            learned.levels[target.key(model, data)] = levels.reshape(groups * outputs, inputs)
 
 
 def _groups(names: Sequence[str], targets: Mapping[str, _Target]) -> Iterator[list[str]]:
@@ -283,29 +301,28 @@ def _gather(
 
     chosen = _samples(data)
     watching = columns.Watching(fused, names, max(1, COLUMNS // len(chosen)), take)
-    _run(watching, fused, data.batches(chosen), progress, len(chosen))
+    _run(watching, fused, data.batches(chosen), progress)
     return (
         {name: torch.cat(parts, 2)[:, :, : 2 * COLUMNS] for name, parts in read.items()},
         {name: torch.cat(parts, 2)[:, :, : 2 * COLUMNS] for name, parts in given.items()},
     )
 
 
-def _run(
-    watching: columns.Watching, fused: fx.GraphModule, batches: Iterable[Batch], progress: Progress | None, total: int
-) -> None:
+def _run(watching: columns.Watching, fused: fx.GraphModule, batches: Iterable[Batch], progress: Progress) -> None:
     names = [str(node.target) for node in fused.graph.nodes if node.op == "placeholder"]
-    done = 0
     with torch.no_grad():
         for turn, batch in enumerate(batches):
-            if progress is not None:
-                progress.step("Reading inputs", done, total)
+            progress.check()
             watching.shift = turn
             watching.run(*batch.positional(names))
-            done += len(batch.indices)
 
 
 def _effects(
-    fused: fx.GraphModule, targets: Mapping[str, _Target], variants: Mapping[str, list[_Pair]], data: Data
+    fused: fx.GraphModule,
+    targets: Mapping[str, _Target],
+    variants: Mapping[str, list[_Pair]],
+    data: Data,
+    progress: Progress,
 ) -> dict[str, tuple[StepEffect, ...]]:
     """Return what each step does for the SQNR of its layer's output, its inputs being exact, on evaluation samples."""
     signal: defaultdict[str, float] = defaultdict(float)
@@ -321,7 +338,7 @@ def _effects(
 
     watching = columns.Watching(fused, list(targets), _EFFECT_POSITIONS, take)
     samples = data.evaluation[:_EFFECT_SAMPLES]
-    _run(watching, fused, data.batches(samples), None, len(samples))
+    _run(watching, fused, data.batches(samples), progress)
     effects = {}
     for name, target in targets.items():
         ratios = [decibel(signal[name], float(energy)) for energy in noise[name]]
@@ -333,7 +350,7 @@ def _effects(
 
 
 def _steps(target: _Target) -> tuple[tuple[str, bool], ...]:
-    return ("adaround", target.adaround), ("correct_bias", target.correct_bias)
+    return ("correct_bias", target.correct_bias), ("adaround", target.adaround)
 
 
 def _clamped(value: torch.Tensor, bounds: Bounds) -> torch.Tensor:

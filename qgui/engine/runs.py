@@ -10,6 +10,7 @@ from qgui.core import recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import Recipe
 from qgui.engine import moments
+from qgui.engine.fx.qat import Trained
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
@@ -38,7 +39,7 @@ def save(session: Session, folder: Path) -> None:
     else:
         temporary = folder / f".{TRAINED}"
         try:
-            save_file({k: v.contiguous().clone() for k, v in result.trained.items()}, temporary)
+            save_file({k: v.contiguous().clone() for k, v in result.trained.tensors().items()}, temporary)
             temporary.replace(folder / TRAINED)
         except OSError as error:
             why = error.strerror or str(error)
@@ -61,6 +62,7 @@ def restore(folder: Path, progress: Progress, trust: bool = False) -> tuple[Sess
     if (folder / STATISTICS).is_file():
         session.use_statistics(folder / STATISTICS)
     session.learned.take(folder / ROUNDING)
-    trained = load_file(folder / TRAINED) if (folder / TRAINED).is_file() else None
+    file = folder / TRAINED
+    trained = Trained.of_tensors(load_file(file)) if file.is_file() else None
     session.quantize(recipe, progress, trained)
     return session, recipe

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from qgui.core import advice, calibration, legality, statistics
@@ -24,15 +25,30 @@ from qgui.core.recipe import (
 )
 from qgui.core.results import DataDescription, QuantizeResult
 from qgui.core.statistics import CalibrationRecord
-from qgui.engine import collect, columns, data, latency, machine, moments, opened, rounding, sources
+from qgui.core.training_run import TrainingOutcome, training_key
+from qgui.engine import (
+    collect,
+    columns,
+    data,
+    latency,
+    machine,
+    moments,
+    opened,
+    rounding,
+    sources,
+    training,
+    training_check,
+)
 from qgui.engine.batch import Batch
 from qgui.engine.data import Data
-from qgui.engine.fx import decide, equalize, fold, plain, quantized, train
+from qgui.engine.fx import decide, equalize, fold, plain, quantized
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.qat import Trained
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.moments import InputMoments, MomentCollector
 from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
+from qgui.engine.training_control import TrainingControl
 
 
 @dataclass
@@ -46,6 +62,7 @@ class Session:
     moments: dict[str, InputMoments] = field(default_factory=dict)
     learned: rounding.Learned = field(default_factory=rounding.Learned)
     result: QuantizedModel | None = None
+    trained: training.Result | None = None
     equalized: tuple[tuple[calibration.Pair, ...], Graphs] | None = None
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
@@ -57,7 +74,8 @@ class Session:
         """
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
-        self.result = self.equalized = None
+        self.result = self.trained = self.equalized = None
+        self.learned = rounding.Learned()
         self._drop_statistics()
         return self.model.description
 
@@ -76,6 +94,7 @@ class Session:
             model = opened.traced(self.model.reference, self.model.loaded, fresh.first)
         self.data = fresh
         self._drop_statistics()
+        self.trained = None
         if model is not None:
             self.model = model
             self.result = self.equalized = None
@@ -106,7 +125,9 @@ class Session:
         wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
-            inputs = MomentCollector(columns.bounds_of(model.description, graphs.fused))
+            inputs = MomentCollector(
+                columns.bounds_of({t.name: t.clamp for t in model.description.tensors}, graphs.fused)
+            )
             tensors, count = collect.collect(
                 graphs.fused,
                 wanted,
@@ -181,15 +202,13 @@ class Session:
         self.record = self.activations = None
         self.moments = {}
 
-    def quantize(
-        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
-    ) -> QuantizeResult:
-        """Convert the model as a recipe says, training its `qat` layers first.
+    def quantize(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> QuantizeResult:
+        """Convert the model as a recipe says, training its `qat` layers first where that was not done yet.
 
         Args:
             recipe: The person's decisions.
             progress: Told after every step.
-            weights: What an earlier training left, to be used instead of training again.
+            trained: What an earlier training left, to be used instead of training again.
 
         Raises:
             QguiError: Statistics are missing, or PyTorch cannot convert the model so.
@@ -200,8 +219,8 @@ class Session:
         recipe, changed = legality.corrected_recipe(recipe, model.description.layers)
         notes = [f"Not as in the recipe, because it is not possible: {', '.join(changed)}."] if changed else []
         self._refuse_stale(recipe)
-        built, note = self.build(recipe, progress, weights)
-        notes += [note] if note else []
+        built, note = self.build(recipe, progress, trained)
+        notes += [*([note] if note else []), *self._conversion_notes(built, progress)]
         progress.step("Quantizing", 2, 3)
         result = QuantizeResult(
             recipe_hash=recipe.digest(),
@@ -218,9 +237,7 @@ class Session:
         self.result = built
         return result
 
-    def build(
-        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
-    ) -> tuple[QuantizedModel, str]:
+    def build(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> tuple[QuantizedModel, str]:
         """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
         model = self.opened_model
         graphs = self.graphs_for(recipe)
@@ -230,17 +247,16 @@ class Session:
         if model.graphs is None or graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
         effects = dict(equalize.effects(model.description, model.graphs, graphs, recipe))
-        trained = None
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
-            if weights is None:
-                graph, note = train.trained(graphs.canonical, decisions, self.opened_data, progress)
-            else:
-                graph = copy.deepcopy(graphs.canonical)
-                graph.load_state_dict(weights)
-            trained = _state_of(graph)
+            if trained is None:
+                result = self._as_trained(recipe, progress)
+                trained, note = result.trained, result.note
+            graph = copy.deepcopy(graphs.canonical)
+            graph.load_state_dict(trained.weights)
             with plain.quiet():
                 graphs = Graphs(graph, plain.fused(graph, graphs.leaves), graphs.leaves, graphs.values)
             decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
+            trained.decide(decisions)
         progress.step("Quantizing", 1, 3)
         improved = rounding.improve(
             model.description, graphs.fused, recipe, decisions, self.moments, self.learned, self.data, progress
@@ -262,6 +278,81 @@ class Session:
                 str(error),
             ) from error
         return QuantizedModel(module, decisions, recipe, final, trained, effects), note
+
+    def train(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        folder: Path | None = None,
+        resume: bool = False,
+        control: TrainingControl | None = None,
+        listener: training.Listener = lambda _: None,
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        """Train the `qat` layers of a recipe, convert, and hold the int8 model against the fake-quantized one.
+
+        Args:
+            recipe: The person's decisions.
+            progress: Told after every step.
+            folder: Where a checkpoint is written after each epoch; None for nowhere.
+            resume: Whether to go on from the checkpoint in that folder.
+            control: What the person wants while it runs.
+            listener: Told about steps and epochs.
+
+        Raises:
+            QguiError: The training cannot begin or go on, or PyTorch cannot convert the model.
+            Cancelled: The person asked to stop.
+        """
+        trainer = self.trainer(recipe, progress, control, listener)
+        return self._taken(recipe, trainer.run(folder, resume), progress)
+
+    def keep_training(self, recipe: Recipe, folder: Path, progress: Progress) -> tuple[TrainingOutcome, QuantizeResult]:
+        """Take the best state of the checkpoint in a folder, convert, and check as after a training.
+
+        Raises:
+            QguiError: There is no checkpoint, or it belongs to another recipe.
+            Cancelled: The person asked to stop.
+        """
+        return self._taken(recipe, self.trainer(recipe, progress).kept(folder), progress)
+
+    def trainer(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        control: TrainingControl | None = None,
+        listener: training.Listener = lambda _: None,
+    ) -> training.Trainer:
+        """Return what trains the `qat` layers of a recipe.
+
+        Raises:
+            QguiError: The recipe, the data or the machine does not allow the training.
+        """
+        model = self.opened_model
+        recipe, _ = legality.corrected_recipe(recipe, model.description.layers)
+        model = dataclasses.replace(model, graphs=self.graphs_for(recipe))
+        return training.Trainer(model, self.opened_data, recipe, self.activations, progress, control, listener)
+
+    def _taken(
+        self, recipe: Recipe, result: training.Result, progress: Progress
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        self.trained = result
+        steered = msgspec.structs.replace(recipe.training, steering=result.outcome.settings.steering)
+        quantized = self.quantize(msgspec.structs.replace(recipe, training=steered), progress)
+        return self.trained.outcome, quantized
+
+    def _as_trained(self, recipe: Recipe, progress: Progress) -> training.Result:
+        """Return the training that a recipe asks for: the one that was done, if its decisions are the same."""
+        if self.trained is None or self.trained.outcome.key != training_key(recipe):
+            self.trained = self.trainer(recipe, progress).run()
+        return self.trained
+
+    def _conversion_notes(self, built: QuantizedModel, progress: Progress) -> list[str]:
+        """Hold a freshly trained model against its int8 form, and return what the person should know."""
+        result = self.trained
+        if result is None or built.trained is not result.trained or result.outcome.check is not None:
+            return []
+        check = training_check.check(self.opened_model, self.opened_data, result, built, progress)
+        result.outcome = msgspec.structs.replace(result.outcome, check=check)
+        return [check.sentence, *check.causes]
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 
@@ -51,6 +54,20 @@ class ChoiceTable(QTableView):
         self.activated.connect(lambda index: self.adopted.emit(index.row()))
         model.modelReset.connect(self._fit_height)
         self._fit_height()
+
+    def size_columns(self, samples: Sequence[str]) -> None:
+        """Give the columns after the first the width of a sample text each, so that other content lays out nothing."""
+        header = self.horizontalHeader()
+        bold = QFont(self.font())
+        bold.setBold(True)
+        metrics = QFontMetrics(bold)
+        padding = metrics.height() // 2
+        header.setMinimumSectionSize(padding)
+        for column, sample in enumerate(samples, start=1):
+            title = str(self.model().headerData(column, Qt.Orientation.Horizontal))
+            width = max(metrics.horizontalAdvance(sample), self.fontMetrics().horizontalAdvance(title)) + padding
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, width)
 
     def _on_clicked(self, index: QModelIndex) -> None:
         if index.column() == self.model().columnCount() - 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -118,6 +118,8 @@ def weight_scheme_edit(qscheme: WeightScheme) -> Edit:
         if reason:
             return reason
         weight = msgspec.structs.replace(rule.weight, qscheme=qscheme)
+        if weight.channel_bounds and legality.why_no_channel_bounds(layer, weight):
+            weight = msgspec.structs.replace(weight, channel_bounds=())
         if legality.weight_observers(layer, weight)[weight.observer.kind]:
             weight = msgspec.structs.replace(weight, observer=Observer())
         return msgspec.structs.replace(rule, weight=weight)
@@ -132,8 +134,10 @@ def weight_dtype_edit(dtype: WeightDtype, backend: str) -> Edit:
         reason = _needs_weight(layer) or legality.weight_dtypes(layer, rule.mode, backend)[dtype]
         if reason:
             return reason
-        rule = msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, dtype=dtype))
-        return legality.with_legal_steps(rule, layer, backend)
+        weight = msgspec.structs.replace(rule.weight, dtype=dtype)
+        if weight.channel_bounds and legality.why_no_channel_bounds(layer, weight):
+            weight = msgspec.structs.replace(weight, channel_bounds=())
+        return legality.with_legal_steps(msgspec.structs.replace(rule, weight=weight), layer, backend)
 
     return edit
 
@@ -160,6 +164,33 @@ def step_edit(step: Step, wanted: bool, backend: str) -> Edit:
     return edit
 
 
+def channel_bound_edit(channel: int, bound: float | None) -> Edit:
+    """Return the edit that fixes the bound of one output channel of weights; None gives it back to the observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = legality.why_no_channel_bounds(layer, rule.weight)
+        if reason:
+            return reason
+        bounds = dict(rule.weight.channel_bounds)
+        if bound is None:
+            bounds.pop(channel, None)
+        else:
+            bounds[channel] = bound
+        weight = msgspec.structs.replace(rule.weight, channel_bounds=tuple(sorted(bounds.items())))
+        return msgspec.structs.replace(rule, weight=weight)
+
+    return edit
+
+
+def channel_reset_edit() -> Edit:
+    """Return the edit that gives all output channels of weights back to the observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, channel_bounds=()))
+
+    return edit
+
+
 def activation_observer_edit(observer: Observer) -> Edit:
     """Return the edit that gives activations an observer."""
 
@@ -168,6 +199,16 @@ def activation_observer_edit(observer: Observer) -> Edit:
         if reason:
             return reason
         return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, observer=observer))
+
+    return edit
+
+
+def activation_observers_edit(observers: Mapping[str, Observer]) -> Edit:
+    """Return the edit that gives the activation of each layer an observer of its own; other layers keep theirs."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        observer = observers.get(layer.name)
+        return rule if observer is None else activation_observer_edit(observer)(layer, rule)
 
     return edit
 

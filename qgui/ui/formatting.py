@@ -31,9 +31,11 @@ def shape(dimensions: Sequence[int] | None) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return a number with so many significant digits."""
+    """Return a number with so many significant digits, before the decimal point with all that it has."""
     if value is None or not math.isfinite(value):
         return NOTHING
+    if 10**digits <= abs(value) < 1e9:
+        return number_fixed(value, 0)
     return f"{value:.{digits}g}".replace("-", "\u2212")
 
 
@@ -68,6 +70,8 @@ def small_percent(share: float) -> str:
     """Return a share that may be tiny in percent, for instance `0.0031 %`."""
     if share <= 0:
         return "0 %"
+    if share < 1e-6:
+        return "< 0.0001 %"
     return f"{100 * share:.2g} %" if share < 0.1 else percent(share)
 
 

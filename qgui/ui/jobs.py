@@ -20,6 +20,7 @@ ANSWERS: dict[type[messages.Command], type[messages.Event]] = {
     messages.MeasureBackends: messages.BackendsMeasured,
     messages.Export: messages.Exported,
     messages.WeightRanges: messages.WeightRangesWritten,
+    messages.ShowSamples: messages.SamplesShown,
 }
 
 

@@ -87,6 +87,8 @@ class LayerPanel(QWidget):
         self.model.modelReset.connect(self._on_model_reset)
         self._document.recipe_changed.connect(self._summary_later.ask)
         self._document.results_changed.connect(self._sort_again)
+        # Heard after the model of the table has its rows.
+        self._document.model_changed.connect(self.view.fit_names)
 
     # Selection
 
@@ -145,6 +147,16 @@ class LayerPanel(QWidget):
     def select_matching(self) -> None:
         """Select every layer that the filter lets through."""
         self.select(self.filter.matching_layers())
+
+    def step(self, direction: int) -> None:
+        """Select the next layer that is shown and carries a rule, or with -1 the one before; the focus stays."""
+        index = self.view.selectionModel().currentIndex().siblingAtColumn(0)
+        while index.isValid():
+            index = self.view.indexBelow(index) if direction > 0 else self.view.indexAbove(index)
+            row = index.data(ROW_ROLE)
+            if row is not None and row.layer is not None and row.layer.head:
+                self.select([row.layer.name])
+                return
 
     def focus_filter(self) -> None:
         """Put the cursor into the filter."""

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, 
 from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
 from qgui.ui.layer_model import Index
+from qgui.ui.layer_tree import Row
 
 #: Larger models show their first levels only, so that opening stays quick.
 _EXPAND_ALL_UP_TO = 1_500
@@ -91,6 +92,22 @@ class LayerView(QTreeView):
         """Return the width in which the columns up to SQNR can be read."""
         columns = sum(self.columnWidth(column) for column in range(Column.SQNR + 1))
         return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth() + 8
+
+    def fit_names(self) -> None:
+        """Give a deep tree the room for its names that a shallow one does not need, within bounds."""
+        if self._layers.layer_model.flat:
+            return
+        metrics = self.fontMetrics()
+        room = self.indentation() + metrics.horizontalAdvance("M")
+        widest = max((self._name_width(row) for row in self._layers.layer_model.rows()), default=0) + room
+        least = metrics.horizontalAdvance(_WIDTHS[Column.NAME]) + metrics.horizontalAdvance("M") * 5 // 4
+        self.setColumnWidth(Column.NAME, min(max(widest, least), least * 3 // 2))
+
+    def _name_width(self, row: Row) -> int:
+        depth, above = 0, row.parent
+        while above is not None:
+            depth, above = depth + 1, above.parent
+        return depth * self.indentation() + self.fontMetrics().horizontalAdvance(row.label)
 
     # Order and columns
 

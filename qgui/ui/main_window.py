@@ -200,6 +200,7 @@ class MainWindow(QMainWindow):
         work.data_wanted.connect(self.actions_by_id[ActionId.OPEN_DATA].trigger)
         work.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
         work.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
+        work.step_wanted.connect(self.layer_panel.step)
         self.bar.backend.backend_chosen.connect(document.change_backend)
         self.bar.backend.measuring_wanted.connect(self.actions_by_id[ActionId.MEASURE_BACKENDS].trigger)
         page = self.start_page

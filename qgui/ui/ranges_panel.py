@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer, Tensor
 from qgui.core.plan import ActivationRanges, Choice
-from qgui.core.qparams import activation_grid, qparams_of_range
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, ActivationSetting, Mode, Observer, ObserverKind
+from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind
 from qgui.ui import decisions, formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
-from qgui.ui.choice_table import ChoiceTable
+from qgui.ui.best_observers import BestObservers, adjustable_owners
 from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
+from qgui.ui.idle import Idle
 from qgui.ui.later import Later
-from qgui.ui.observer_table import ObserverModel
+from qgui.ui.observer_table import ObserverModel, ObserverTable
+from qgui.ui.range_drag import Bounds
 from qgui.ui.range_notes import mode_note, range_notes
+from qgui.ui.range_readout import RangeReadout
 from qgui.ui.ranges_plot import RangesPlot
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
 
 _BINS = 512
+#: What is still to be chosen after this time waits for the next turn of the event loop.
+_TURN_S = 0.03
 
 
 class RangesPanel(QWidget):
@@ -36,121 +50,215 @@ class RangesPanel(QWidget):
     Signals:
         calibration_wanted: The person wants to calibrate from here.
         data_wanted: The person wants to open data from here.
+        step_wanted: 1 for the next layer, -1 for the one before.
 
     Args:
         document: Whose layers.
         theme: For the colours.
         settings: For the remembered axis.
         parent: Qt parent.
+        idle: Where ranges are computed ahead; by default one of its own.
     """
 
     calibration_wanted = Signal()
     data_wanted = Signal()
+    step_wanted = Signal(int)
 
-    def __init__(self, document: Document, theme: Theme, settings: Settings, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        theme: Theme,
+        settings: Settings,
+        parent: QWidget | None = None,
+        idle: Idle | None = None,
+    ) -> None:
         super().__init__(parent)
         self._document = document
         self._settings = settings
         self._layer: Layer | None = None
+        self._selected: tuple[str, ...] = ()
         self._shown_tensor = ""
+        self._shown_ranges: ActivationRanges | None = None
         self._choices: dict[ObserverKind, Choice] = {}
         self._waiting: list[ActivationSetting] = []
         self._fit_pending = False
+        self._nudges = itertools.count()
+        self._nudge = 0
+        self._ahead: Iterator[None] | None = None
         self.setObjectName("rangesPanel")
+        self.idle = idle or Idle(self)
         self._later = Later(self._refresh, self)
-        self._step = QTimer(self)
-        self._step.setInterval(0)
-        self._step.timeout.connect(self._choose_next)
+        self._choosing = Later(self._choose, self)
+        self.best = BestObservers(document, self.idle, self)
         self.plot = RangesPlot(theme, self)
+        self.readout = RangeReadout(theme, self)
         self.model = ObserverModel(theme, self)
-        self.table = ChoiceTable(self.model, "observerTable", self.tr("Observers"), 5, self)
-        self._build(theme)
-        self.plot.dragged.connect(self._on_dragged)
-        self.plot.released.connect(self._on_released)
-        self.table.adopted.connect(self._adopt)
-        self.model.shown.connect(self.plot.set_visible)
-        document.recipe_changed.connect(self._later.ask)
-        document.statistics_changed.connect(self._later.ask)
-        document.model_described.connect(self._on_described)
+        self.table = ObserverTable(self.model, self)
+        self._build()
+        self._connect()
         self._refresh()
 
-    def _build(self, theme: Theme) -> None:
+    def _build(self) -> None:
         self.title = QLabel(self)
         self.title.setObjectName("rangesTitle")
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)
-        self.facts = QLabel(self)
-        self.facts.setObjectName("rangesFacts")
-        self.facts.setProperty("faint", True)
-        self.facts.setWordWrap(True)
+        self.facts = self._words("rangesFacts")
+        self.facts.setWordWrap(False)
+        # One line whatever is said, so that the plot keeps its size while the person steps through the layers.
+        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.logarithmic = QCheckBox(self.tr("Log"), self)
         self.logarithmic.setObjectName("rangesLogarithmic")
         self.logarithmic.setAccessibleName(self.tr("Logarithmic counts"))
         self.logarithmic.setToolTip(self.tr("Count values on a logarithmic axis, so that rare values stay visible."))
         self.logarithmic.setChecked(self._settings.get(options.LOGARITHMIC))
         self.plot.set_logarithmic(self.logarithmic.isChecked())
-        self.logarithmic.toggled.connect(self._on_logarithmic)
         self.reset = QToolButton(self)
         self.reset.setObjectName("rangesResetView")
         self.reset.setText(self.tr("Whole range"))
         self.reset.setAccessibleName(self.tr("Show the whole range"))
         self.reset.setToolTip(self.tr("Zoom out to the whole histogram."))
-        self.reset.clicked.connect(self.plot.reset_view)
         self.banner = Banner("rangesBanner", "hint", self)
-        self.note = QLabel(self)
-        self.note.setObjectName("rangesNote")
-        self.note.setWordWrap(True)
-        self.note.setProperty("faint", True)
+        self.said = QLabel(self)
+        self.said.setObjectName("rangesSaid")
+        self.said.setWordWrap(True)
+        self.said.hide()
+        self.note = self._words("rangesNote")
         self.empty = QWidget(self)
         self.empty.setObjectName("rangesEmpty")
         self.empty.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        head = QHBoxLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.logarithmic)
-        head.addWidget(self.reset)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 8, 8, 8)
-        layout.setSpacing(6)
-        layout.addLayout(head)
-        for widget in (self.facts, self.banner):
-            layout.addWidget(widget)
-        layout.addWidget(self.plot, 1)
-        layout.addWidget(self.table)
-        layout.addWidget(self.note)
-        layout.addWidget(self.empty, 1)
+        self._build_best()
+        self.head = QHBoxLayout()
+        self.head.addWidget(self.title, 1)
+        self.head.addWidget(self.best_button)
+        self.head.addWidget(self.logarithmic)
+        self.head.addWidget(self.reset)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(8, 8, 8, 8)
+        self._column.setSpacing(6)
+        self._column.addLayout(self.head)
+        self._column.addWidget(self.facts)
+        self._column.addWidget(self.banner)
+        self._column.addWidget(self.plot, 1)
+        for below in (self.readout, self.said, self.table, self.note):
+            self._column.addWidget(below)
+        self._column.addWidget(self.empty, 1)
+
+    def _words(self, name: str) -> QLabel:
+        label = QLabel(self)
+        label.setObjectName(name)
+        label.setProperty("faint", True)
+        label.setWordWrap(True)
+        return label
+
+    def _build_best(self) -> None:
+        self.best_button = QToolButton(self)
+        self.best_button.setObjectName("rangesBest")
+        self.best_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.best_button.setToolTip(
+            self.tr("Use for every layer the observer of the least predicted error, as one undo step.")
+        )
+        menu = QMenu(self.best_button)
+        menu.setToolTipsVisible(True)
+        self.best_for_all = menu.addAction(self.tr("For all layers"), lambda: self.best.start(None))
+        self.best_for_selected = menu.addAction("", lambda: self.best.start(self._selected))
+        self.best_for_all.setObjectName("bestForAll")
+        self.best_for_selected.setObjectName("bestForSelected")
+        menu.aboutToShow.connect(self._name_best)
+        self.best_button.setMenu(menu)
+        self._show_progress(0, 0)
+
+    def _connect(self) -> None:
+        plot, document = self.plot, self._document
+        plot.dragged.connect(self._on_dragged)
+        plot.released.connect(self._on_released)
+        plot.drag_cancelled.connect(self._show_choices)
+        plot.nudged.connect(self._on_nudged)
+        plot.stepped.connect(self.step_wanted)
+        self.readout.typed.connect(self._on_typed)
+        self.table.adopted.connect(self._adopt)
+        self.table.adopted_for_more.connect(self._adopt_for_more)
+        self.model.shown.connect(plot.set_visible)
+        self.logarithmic.toggled.connect(self._on_logarithmic)
+        self.reset.clicked.connect(plot.reset_view)
+        self.best_button.clicked.connect(self._on_best)
+        self.best.progressed.connect(self._show_progress)
+        self.best.ended.connect(self._on_best_ended)
+        document.recipe_changed.connect(self._later.ask)
+        document.statistics_changed.connect(self._on_statistics)
+        document.model_described.connect(self._on_described)
+
+    def add_below(self, widget: QWidget) -> None:
+        """Put a widget between the plot and the numbers of the range."""
+        self._column.insertWidget(self._column.indexOf(self.readout), widget)
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The tensor whose range is shown, None where there is none."""
+        return self._document.tensor_of(self._layer) if self._layer is not None else None
 
     # Showing
 
     def show_layers(self, names: Sequence[str]) -> None:
         """Show the first of the selected layers; a fused one leads to its head."""
         model = self._document.model
+        self._selected = tuple(names)
         heads = decisions.heads(model, names[:1]) if model is not None else []
-        self._layer = heads[0] if heads else None
+        layer = heads[0] if heads else None
+        if layer != self._layer:
+            self.plot.cancel_drag()
+            self._say("")
+        self._layer = layer
+        self._nudge = next(self._nudges)
+        self.table.set_selected(len(decisions.heads(model, names)) if model is not None else 0)
+        self.idle.rest()
         self._later.ask()
 
     def _on_described(self) -> None:
         self.show_layers([self._layer.name] if self._layer is not None else [])
 
-    def _tensor(self) -> Tensor | None:
-        return self._document.tensor_of(self._layer) if self._layer is not None else None
+    def _on_statistics(self) -> None:
+        self.plot.cancel_drag()
+        self.best.stop()
+        self.idle.drop(self._ahead)
+        if self._document.ranges is not None:
+            self._ahead = self._choose_ahead(self._document.ranges)
+            self.idle.add(self._ahead)
+        self._later.ask()
+
+    def _choose_ahead(self, calculated: ActivationRanges) -> Iterator[None]:
+        """Compute what every observer chooses for every tensor, so that stepping through the layers does not wait."""
+        for tensor in adjustable_owners(self._document).values():
+            for setting in calculated.candidates(tensor, calculated.setting(tensor, self._document.recipe)):
+                if self._document.ranges is not calculated:
+                    return
+                try:
+                    calculated.choice(tensor, setting)
+                except QguiError:
+                    break
+                yield
 
     def _refresh(self) -> None:
         self._waiting.clear()
-        self._step.stop()
+        if self.plot.dragging:
+            self.plot.cancel_drag()
         problem = self._problem()
         plotted = not problem
-        for widget in (self.plot, self.table, self.logarithmic, self.reset, self.facts):
+        for widget in (self.plot, self.readout, self.table, self.logarithmic, self.reset, self.facts):
             widget.setVisible(plotted)
+        self.best_button.setVisible(self._document.ranges is not None)
         self.empty.setVisible(not plotted)
         self.title.setText(self._title())
         self.note.setText("\n".join(self._notes()) if plotted else "")
         self.note.setVisible(bool(self.note.text()))
-        tensor, calculated = self._tensor(), self._document.ranges
+        tensor, calculated = self.tensor, self._document.ranges
         if plotted and tensor is not None and calculated is not None:
             self.banner.hide()
             self._show_statistics(calculated, tensor)
-            self._begin_choosing(calculated, tensor)
+            self._choices = {}
+            self._waiting = calculated.candidates(tensor.name, calculated.setting(tensor.name, self._document.recipe))
+            self._choose()
         else:
             self._shown_tensor = ""
 
@@ -161,7 +269,7 @@ class RangesPanel(QWidget):
 
     def _problem(self) -> bool:
         """Say in the banner what keeps ranges from being shown; return whether something does."""
-        layer, tensor = self._layer, self._tensor()
+        layer, tensor = self._layer, self.tensor
         if layer is None:
             self.banner.tell(self.tr("Select a layer on the left to see the range of its output."))
         elif tensor is None:
@@ -211,21 +319,25 @@ class RangesPanel(QWidget):
         return self.tr("The output of {layer} is no tensor that quantization observes.").format(layer=layer.name)
 
     def _notes(self) -> list[str]:
-        if self._layer is None or self._tensor() is None:
+        if self._layer is None or self.tensor is None:
             return []
         rule = self._document.recipe.rule(self._layer.name)
         notes = [*filter(None, [mode_note(rule.mode)]), *range_notes(self._document, self._layer)]
         if self._document.ranges is not None and self._adjustable():
-            notes.append(self.tr("Drag the shaded range or one of its edges to fix it by hand; Ctrl+Z takes it back."))
+            notes.append(
+                self.tr(
+                    "Drag the range or its edges, type its bounds, or press ← → in the plot (Shift: lower bound, "
+                    "Ctrl: ten steps). Ctrl+Z takes it back."
+                )
+            )
         return notes
 
     def _show_statistics(self, calculated: ActivationRanges, tensor: Tensor) -> None:
         owner = calculated.owner(tensor.name)
-        if self._shown_tensor != owner.name:
+        if self._shown_tensor != owner.name or self._shown_ranges is not calculated:
             counts, edges = ranges.histogram_of(calculated.distribution(tensor.name), _BINS)
-            self.plot.show_choices([], None)
             self.plot.show_histogram(counts, edges)
-            self._shown_tensor = owner.name
+            self._shown_tensor, self._shown_ranges = owner.name, calculated
             self._fit_pending = True
         seen = calculated.statistics(tensor.name)
         facts = [
@@ -235,7 +347,10 @@ class RangesPanel(QWidget):
             ),
             self.tr("mean {mean}").format(mean=formatting.number(seen.mean)),
         ]
-        if seen.zeros > 0:
+        if seen.minimum == seen.maximum:
+            value = formatting.number(seen.minimum)
+            facts[1:] = [self.tr("all the same, {value}: any range that holds it loses nothing").format(value=value)]
+        elif seen.zeros > 0:
             facts.append(self.tr("{share} exact zeros, not drawn").format(share=formatting.percent(seen.zeros)))
         if seen.nan or seen.infinite:
             facts.append(self.tr("{count} NaN or infinite, left out").format(count=seen.nan + seen.infinite))
@@ -243,31 +358,26 @@ class RangesPanel(QWidget):
             samples = ", ".join(f"#{extreme.sample}" for extreme in seen.highest[:3])
             facts.append(self.tr("greatest in samples {samples}").format(samples=samples))
         self.facts.setText(" · ".join(facts))
+        self.facts.setToolTip(self.facts.text())
 
-    # The observers, one for each turn of the event loop
+    # The observers
 
-    def _begin_choosing(self, calculated: ActivationRanges, tensor: Tensor) -> None:
-        setting = calculated.setting(tensor.name, self._document.recipe)
-        self._choices = {}
-        if calculated.owner(tensor.name).fixed is not None:
-            self._waiting = [setting]
-        else:
-            observers = {kind: Observer(kind) for kind in AUTOMATIC_OBSERVERS}
-            observers[setting.observer.kind] = setting.observer
-            self._waiting = [msgspec.structs.replace(setting, observer=observer) for observer in observers.values()]
-        self._step.start()
-
-    def _choose_next(self) -> None:
-        calculated, tensor = self._document.ranges, self._tensor()
-        if not self._waiting or calculated is None or tensor is None:
-            self._step.stop()
-            self._show_choices()
+    def _choose(self) -> None:
+        """Compute what observers choose, as much as fits into one turn of the event loop, then show it."""
+        calculated, tensor = self._document.ranges, self.tensor
+        if calculated is None or tensor is None:
             return
-        setting = self._waiting.pop(0)
-        try:
-            self._choices[setting.observer.kind] = calculated.choice(tensor.name, setting)
-        except QguiError as error:
-            self.banner.tell(f"{error.what}: {error.why}. {error.next_step}")
+        until = time.perf_counter() + _TURN_S
+        while self._waiting and time.perf_counter() < until:
+            setting = self._waiting.pop(0)
+            try:
+                self._choices[setting.observer.kind] = calculated.choice(tensor.name, setting)
+            except QguiError as error:
+                self.banner.tell(f"{error.what}: {error.why}. {error.next_step}")
+        if self._waiting:
+            self._choosing.ask()
+        else:
+            self._show_choices()
 
     def _adjustable(self) -> bool:
         layer = self._layer
@@ -275,55 +385,141 @@ class RangesPanel(QWidget):
         return layer is not None and owner is not None and owner.fixed is None and legality.has_activation(layer)
 
     def _show_choices(self) -> None:
-        calculated, tensor = self._document.ranges, self._tensor()
+        calculated, tensor = self._document.ranges, self.tensor
         if calculated is None or tensor is None:
             return
-        used = calculated.setting(tensor.name, self._document.recipe).observer.kind
-        choices = list(self._choices.values())
+        setting = calculated.setting(tensor.name, self._document.recipe)
+        used, choices = setting.observer.kind, list(self._choices.values())
         self.plot.show_choices(choices if self._adjustable() else [], used)
         self.model.show_choices(choices, used, self._adjustable())
         chosen = self._choices.get(used)
-        self.plot.show_region(chosen.qparams if chosen else None, self._adjustable())
+        bounds = Bounds.of(chosen) if chosen is not None and self._adjustable() else None
+        self.plot.show_range(chosen, bounds)
+        self.readout.show_choice(chosen, bounds, self.model.best)
+        self.readout.setEnabled(chosen is not None)
         if self._fit_pending:
             self._fit_pending = False
             self.plot.reset_view()
 
-    # Deciding
+    # Moving by hand
 
-    def _fixed(self, low: float, high: float) -> ActivationSetting | None:
-        calculated, tensor = self._document.ranges, self._tensor()
-        if calculated is None or tensor is None or not low < high:
+    def _by_hand(self, bounds: Bounds) -> Choice | None:
+        """Return what bounds set by hand make of the tensor; None where there is nothing between them."""
+        calculated, tensor = self._document.ranges, self.tensor
+        if calculated is None or tensor is None or bounds.empty:
             return None
+        wanted = bounds.observer()
         setting = calculated.setting(tensor.name, self._document.recipe)
-        return msgspec.structs.replace(setting, observer=Observer(ObserverKind.FIXED, low=low, high=high))
+        return calculated.choice_of_bounds(tensor.name, setting, wanted.low, wanted.high)
 
     def _on_dragged(self, low: float, high: float) -> None:
         """Show live what the dragged range costs."""
-        setting, calculated, tensor = self._fixed(low, high), self._document.ranges, self._tensor()
-        if setting is None or calculated is None or tensor is None:
-            return
-        qparams = qparams_of_range(low, high, activation_grid(setting))
-        cost = ranges.assess(calculated.distribution(tensor.name), qparams)
-        live = Choice(setting.observer, qparams, cost.sqnr_db, cost.clipped)
-        others = [choice for kind, choice in self._choices.items() if kind is not ObserverKind.FIXED]
-        self.model.show_choices([*others, live], ObserverKind.FIXED, True)
-        self.plot.show_levels(qparams)
+        self.idle.rest()
+        bounds = Bounds(low, high)
+        live = self._by_hand(bounds)
+        self.plot.show_range(live, bounds)
+        self.readout.show_choice(live, bounds, self.model.best)
+        if live is not None:
+            automatic = [choice for kind, choice in self._choices.items() if kind is not ObserverKind.FIXED]
+            self.plot.show_choices([*automatic, live], ObserverKind.FIXED)
+            self.model.show_by_hand(live)
 
     def _on_released(self, low: float, high: float) -> None:
-        setting = self._fixed(low, high)
-        if setting is not None:
-            self._decide(setting.observer, self.tr("Drag range"))
+        self._nudge = next(self._nudges)
+        self._fix(Bounds(low, high), self.tr("Drag range"))
+
+    def _on_nudged(self, lower: bool, steps: int) -> None:
+        chosen = self._chosen()
+        if chosen is None or not self._adjustable():
+            return
+        bounds = Bounds.of(chosen).moved(lower, steps * float(chosen.qparams.scale[0]))
+        self._fix(bounds, self.tr("Move range"), f"rangesNudge{self._nudge}")
+
+    def _on_typed(self, bounds: Bounds, key: str) -> None:
+        self._fix(bounds, self.tr("Type range"), f"{key}{self._nudge}")
+
+    def _chosen(self) -> Choice | None:
+        """Return what the observer in use chooses now."""
+        calculated, tensor = self._document.ranges, self.tensor
+        if calculated is None or tensor is None:
+            return None
+        try:
+            return calculated.choice(tensor.name, calculated.setting(tensor.name, self._document.recipe))
+        except QguiError:
+            return None
+
+    def _fix(self, bounds: Bounds, text: str, key: str = "") -> None:
+        """Fix the range by hand; one without room between its bounds is refused and nothing changes."""
+        if bounds.empty:
+            self._say(
+                self.tr("A range needs its upper bound above its lower one: the range stays as it was."), bad=True
+            )
+            self._show_choices()
+            return
+        if bounds.holds_zero:
+            self._say("")
+        else:
+            self._say(self.tr("Zero has to be one of the levels (padding, ReLU), so the range reaches to zero."))
+        before = self._document.recipe
+        self._decide(bounds.observer(), text, key)
+        if self._document.recipe is before:
+            self._show_choices()
+
+    def _say(self, sentence: str, bad: bool = False) -> None:
+        """Say something about the last thing that was done here."""
+        if self.said.property("bad") != bad:
+            self.said.setProperty("bad", bad)
+            self.said.style().polish(self.said)
+        self.said.setText(sentence)
+        self.said.setVisible(bool(sentence))
+
+    # Deciding
 
     def _adopt(self, row: int) -> None:
         choice = self.model.choice(row)
         if self._adjustable():
+            self._say("")
             name = observer_label(choice.observer.kind)
             self._decide(choice.observer, self.tr("Observer {name}").format(name=name))
 
-    def _decide(self, observer: Observer, text: str) -> None:
+    def _adopt_for_more(self, row: int, every: bool) -> None:
+        observer = self.model.choice(row).observer
+        owners = list(adjustable_owners(self._document, None if every else self._selected))
+        name = observer_label(observer.kind)
+        before = self._document.recipe
+        self._document.decide(
+            self.tr("Observer {name}").format(name=name), owners, decisions.activation_observer_edit(observer)
+        )
+        changed = sum(rule != before.rules.get(layer) for layer, rule in self._document.recipe.rules.items())
+        sentence = self.tr("{name} chooses the range of {count} tensors now; {changed} had another observer.")
+        self._say(sentence.format(name=name, count=len(owners), changed=changed))
+
+    def _decide(self, observer: Observer, text: str, key: str = "") -> None:
         if self._layer is not None:
             owners = self._document.range_owners([self._layer.name])
-            self._document.decide(text, owners, decisions.activation_observer_edit(observer))
+            self._document.decide(text, owners, decisions.activation_observer_edit(observer), key)
+
+    def _on_best(self) -> None:
+        if self.best.running:
+            self.best.stop()
+        else:
+            self.best.start(None)
+
+    def _name_best(self) -> None:
+        count = len(adjustable_owners(self._document, self._selected))
+        self.best_for_selected.setText(self.tr("For the {count} selected ranges").format(count=count))
+        self.best_for_selected.setEnabled(count > 0)
+
+    def _show_progress(self, done: int, total: int) -> None:
+        text = (
+            self.tr("Stop ({done} of {total})").format(done=done, total=total) if total else self.tr("Best per layer")
+        )
+        self.best_button.setText(text)
+        self.best_button.setAccessibleName(text)
+
+    def _on_best_ended(self, sentence: str) -> None:
+        self._show_progress(0, 0)
+        self._say(sentence)
 
     def _on_logarithmic(self, logarithmic: bool) -> None:
         self._settings.set(options.LOGARITHMIC, logarithmic)

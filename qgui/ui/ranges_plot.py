@@ -2,83 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import pyqtgraph as pg
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QWidget
 
 from qgui.core.plan import Choice
-from qgui.core.qparams import QParams
 from qgui.core.recipe import ObserverKind
-from qgui.ui.choices import short_observer_label
-from qgui.ui.plots import Float64, LogAxis, Plot, pen, step_curve, translucent
-from qgui.ui.theme import OBSERVER_DASHES, Theme
+from qgui.ui.level_axis import LevelAxis
+from qgui.ui.plots import Float64, LogAxis, Plot
+from qgui.ui.range_drag import Bounds, Grab, RangeDrag
+from qgui.ui.ranges_items import Frame, GridItem, HistogramItem, ObserversItem, RangeItem
+from qgui.ui.theme import Theme
 
 #: More levels than this in view would be a solid surface.
 _GRID_LEVELS = 130
-#: Room that a level's number needs on the axis, in pixels.
-_LEVEL_SPACING = 44
-
-
-class LevelAxis(pg.AxisItem):
-    """An axis that counts the integer levels of the chosen scale and zero point."""
-
-    def __init__(self) -> None:
-        super().__init__(orientation="top")
-        self._qparams: QParams | None = None
-
-    def set_qparams(self, qparams: QParams | None) -> None:
-        """Count the levels of other qparams."""
-        self._qparams = qparams
-        self.picture = None
-        self.update()
-
-    def levels(self, low: float, high: float) -> range:
-        """Return the levels that lie between two values."""
-        if self._qparams is None:
-            return range(0)
-        scale, zero, grid = self._step(), self._zero(), self._qparams.grid
-        first = max(grid.quant_min, math.ceil(low / scale) + zero)
-        last = min(grid.quant_max, math.floor(high / scale) + zero)
-        return range(first, last + 1)
-
-    def value(self, level: int) -> float:
-        """Return the value of a level."""
-        return (level - self._zero()) * self._step()
-
-    def _step(self) -> float:
-        return float(self._qparams.scale[0]) if self._qparams else 1.0
-
-    def _zero(self) -> int:
-        return int(self._qparams.zero_point[0]) if self._qparams else 0
-
-    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
-        levels = self.levels(min(minVal, maxVal), max(minVal, maxVal))
-        if not levels or maxVal == minVal:
-            return []
-        width = self._step() * size / abs(maxVal - minVal)
-        every = 1
-        while every * width < _LEVEL_SPACING and every < 256:
-            every *= 2
-        shown = [level for level in levels if level % every == 0]
-        if self._qparams is not None and every > 1 and self._qparams.grid.quant_max in levels:
-            last = self._qparams.grid.quant_max
-            shown = [level for level in shown if (last - level) * width >= _LEVEL_SPACING] + [last]
-        return [(every * self._step(), [self.value(level) for level in shown])]
-
-    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        return [str(round(value / self._step()) + self._zero()) for value in values]
+#: How near a handle the mouse takes it, in pixels.
+_REACH = 6.0
+_CURSORS = {
+    Grab.LOW: Qt.CursorShape.SplitHCursor,
+    Grab.HIGH: Qt.CursorShape.SplitHCursor,
+    Grab.BOTH: Qt.CursorShape.SizeAllCursor,
+}
 
 
 class RangesPlot(Plot):
-    """Draws one activation.
+    """Draws one activation, and lets its range be dragged or moved by keys.
 
     Signals:
-        dragged: Low and high while the region is dragged.
+        dragged: Low and high while the range is dragged; the upper bound may lie below the lower one.
         released: Low and high when the drag ends.
+        drag_cancelled: Escape ended the drag.
+        nudged: Whether the lower bound moves (else the upper one), and by how many quantization steps.
+        stepped: 1 for the next layer, -1 for the one before.
 
     Args:
         theme: Whose colours.
@@ -87,6 +45,9 @@ class RangesPlot(Plot):
 
     dragged = Signal(float, float)
     released = Signal(float, float)
+    drag_cancelled = Signal()
+    nudged = Signal(bool, int)
+    stepped = Signal(int)
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         self.levels = LevelAxis()
@@ -102,37 +63,56 @@ class RangesPlot(Plot):
         )
         self.setAccessibleName(self.tr("Histogram of the activation with the ranges of the observers"))
         self.setToolTip(
-            self.tr("Drag the shaded range or its edges; the wheel zooms, and close up the integer levels appear.")
+            self.tr(
+                "Drag the shaded range or its edges. Left and Right move the upper bound by one step, with Shift the "
+                "lower one, with Ctrl by ten; Page Up and Page Down go to the layer before and after. The wheel zooms."
+            )
         )
         self.showAxis("top")
         self._logarithmic = True
         self._counts: Float64 = np.zeros(1)
         self._edges: Float64 = np.array([0.0, 1.0])
+        self._measured: tuple[Float64, Float64] | None = None
         self._choices: list[Choice] = []
         self._hidden: set[ObserverKind] = set()
         self._used: ObserverKind | None = None
-        self._lines: dict[ObserverKind, list[pg.InfiniteLine]] = {}
-        self._grid = pg.PlotCurveItem(connect="pairs", skipFiniteCheck=True)
-        self._curve = step_curve(fill_level=0.0)
-        self._region = pg.LinearRegionItem(swapMode="block")
-        self._region.setZValue(5)
-        for item in (self._grid, self._curve, self._region):
-            self.addItem(item)
-        self._region.sigRegionChanged.connect(self._on_dragged)
-        self._region.sigRegionChangeFinished.connect(self._on_released)
-        self.plotItem.vb.sigXRangeChanged.connect(self._draw_grid)
+        self._base = 0.0
+        self._bounds: Bounds | None = None
+        self._drag: RangeDrag | None = None
+        view = self.plotItem.vb
+        self.grid = GridItem(view, theme, 1.0)
+        self.histogram = HistogramItem(view, theme, 2.0)
+        self.overlay = HistogramItem(view, theme, 3.0, outline=True)
+        self.region = RangeItem(view, theme, 5.0)
+        self.observers = ObserversItem(view, theme, 6.0)
+        self._items = (self.grid, self.histogram, self.overlay, self.region, self.observers)
+        view.sigRangeChanged.connect(self._fit)
+        view.sigResized.connect(self._on_resized)
         self.label("left", self.tr("values per bin"))
         self.label("bottom", self.tr("value of the activation"))
         self.label("top", self.tr("integer level"))
-        self._style()
 
     # Content
 
     def show_histogram(self, counts: Float64, edges: Float64) -> None:
-        """Show a histogram and all of it."""
+        """Show a histogram.
+
+        Args:
+            counts: Shape `(bins,)`, values in each bin.
+            edges: Shape `(bins + 1,)`.
+        """
         self._counts, self._edges = counts, edges
         self._draw_histogram()
-        self.reset_view()
+
+    def show_measured(self, edges: Float64, counts: Float64 | None) -> None:
+        """Show another histogram as an outline over the first, as what the quantized model really made; None hides it.
+
+        Args:
+            edges: Shape `(bins + 1,)`, values.
+            counts: Shape `(bins,)`, values in each bin, comparable with those of `show_histogram`.
+        """
+        self._measured = (edges, counts) if counts is not None else None
+        self._draw_histogram()
 
     def set_logarithmic(self, logarithmic: bool) -> None:
         """Count on a logarithmic or a linear axis."""
@@ -146,126 +126,196 @@ class RangesPlot(Plot):
             choices: One for each observer.
             used: The one in use, drawn stronger.
         """
-        self._choices = list(choices)
-        self._used = used
-        self._draw_lines()
+        before = self.observers.headroom
+        self._choices, self._used = list(choices), used
+        self.observers.set_choices(self._choices, used, frozenset(self._hidden))
+        if self.observers.headroom != before:
+            self._scale_heights()
 
     def set_visible(self, kind: ObserverKind, visible: bool) -> None:
         """Show or hide the lines of an observer."""
         (self._hidden.discard if visible else self._hidden.add)(kind)
-        for line in self._lines.get(kind, []):
-            line.setVisible(visible)
+        self.show_choices(self._choices, self._used)
 
     def is_visible(self, kind: ObserverKind) -> bool:
         """Whether the lines of an observer are shown."""
         return kind not in self._hidden
 
-    def show_region(self, qparams: QParams | None, movable: bool) -> None:
-        """Show the range in use; without one there is no region."""
-        self._region.setVisible(qparams is not None)
-        self.show_levels(qparams)
-        if qparams is None:
-            return
-        self._region.setMovable(movable)
-        self._region.blockSignals(True)
-        self._region.setRegion((float(qparams.low[0]), float(qparams.high[0])))
-        self._region.blockSignals(False)
+    def show_range(self, choice: Choice | None, bounds: Bounds | None) -> None:
+        """Show the range in use.
 
-    def show_levels(self, qparams: QParams | None) -> None:
-        """Count the levels of these qparams on the upper axis."""
-        self.levels.set_qparams(qparams)
+        Args:
+            choice: Whose range; without one there is none.
+            bounds: Where a drag begins; None where the range cannot be moved.
+        """
+        if self._drag is None:
+            self._bounds = bounds
+        used = (float(choice.qparams.low[0]), float(choice.qparams.high[0])) if choice is not None else None
+        handles = (self._drag.low, self._drag.high) if self._drag is not None else used
+        self.region.set_range(used, handles, self._bounds is not None)
+        self.histogram.set_bounds(used)
+        self.levels.set_qparams(choice.qparams if choice is not None else None)
         self._draw_grid()
 
-    def region(self) -> tuple[float, float]:
-        """Return the bounds of the region."""
-        low, high = self._region.getRegion()
-        return float(low), float(high)
-
-    def drag_to(self, low: float, high: float) -> None:
-        """Move the region as a drag would, for the keyboard and for tests."""
-        self._region.setRegion((low, high))
-        self._region.sigRegionChangeFinished.emit(self._region)
+    @property
+    def dragging(self) -> bool:
+        """Whether the mouse holds the range."""
+        return self._drag is not None
 
     def reset_view(self) -> None:
         """Show the whole histogram and every range."""
-        bounds = [self._edges[0], self._edges[-1]]
+        bounds = [float(self._edges[0]), float(self._edges[-1])]
         for choice in self._choices:
             bounds += [float(choice.qparams.low[0]), float(choice.qparams.high[0])]
-        self.setXRange(min(bounds), max(bounds), padding=0.04)
+        low, high = min(bounds), max(bounds)
+        if not low < high:
+            low, high = low - 0.5, high + 0.5
+        self.setXRange(low, high, padding=0.04)
+
+    def pixel_of(self, value: float) -> float:
+        """Return where a value lies on the horizontal axis, in pixels of the widget."""
+        return float(self.plotItem.vb.x()) + Frame.of(self.plotItem.vb).x(value)
 
     # Drawing
 
     def redraw(self) -> None:
-        self._style()
-        self._draw_lines()
+        self.observers.recolour()
+        for item in self._items:
+            item.update()
 
-    def _style(self) -> None:
-        colours = self.theme.colours
-        self._curve.setPen(pen(colours.histogram))
-        self._curve.setBrush(translucent(colours.histogram, 0.55))
-        self._grid.setPen(pen(colours.line))
-        self._region.setBrush(translucent(colours.accent, 0.10))
-        self._region.setHoverBrush(translucent(colours.accent, 0.17))
-        for line in self._region.lines:
-            line.setPen(pen(colours.accent, 2))
-            line.setHoverPen(pen(colours.accent, 4))
+    def _heights(self, counts: Float64, base: float) -> Float64:
+        if not self._logarithmic:
+            return counts
+        heights: Float64 = np.log10(np.maximum(counts, 10.0**base))
+        return heights
 
     def _draw_histogram(self) -> None:
         counts = np.asarray(self._counts, dtype=np.float64)
-        self._counting.logarithmic = self._logarithmic
-        self._counting.picture = None
-        if self._logarithmic:
-            floor = max(float(counts.max(initial=1.0)) * 1e-7, 0.5)
-            heights = np.log10(np.maximum(counts, floor))
-            base = float(np.log10(floor))
-        else:
-            heights, base = counts, 0.0
-        self._curve.setFillLevel(base)
-        self._curve.setData(self._edges, heights)
-        top = float(heights.max(initial=base + 1.0))
-        self.setYRange(base, base + (top - base) * 1.12, padding=0)
+        if self._counting.logarithmic != self._logarithmic:
+            self._counting.logarithmic = self._logarithmic
+            self._counting.picture = None
+            self._counting.update()
+        floor = max(float(counts.max(initial=1.0)) * 1e-7, 0.5)
+        self._base = float(np.log10(floor)) if self._logarithmic else 0.0
+        self.histogram.set_bins(self._edges, self._heights(counts, self._base))
+        edges, measured = self._measured or (self._edges, np.zeros(0))
+        self.overlay.set_bins(edges, self._heights(measured, self._base))
+        self._scale_heights()
+
+    def _scale_heights(self) -> None:
+        """Give the histogram the height that the rows of the observers leave."""
+        top = max(float(self._heights(self._counts, self._base).max(initial=0.0)), self._base + 1e-9)
+        height = max(self.plotItem.vb.rect().height(), 1.0)
+        room = min(self.observers.headroom + 4.0, 0.6 * height)
+        self.setYRange(self._base, self._base + (top - self._base) * height / (height - room), padding=0)
+        self._fit()
+
+    def _on_resized(self) -> None:
+        self._scale_heights()
+
+    def _fit(self) -> None:
+        frame = Frame.of(self.plotItem.vb)
+        if frame == self.grid.frame:
+            return
+        for item in self._items:
+            item.fit(frame)
         self._draw_grid()
 
-    def _draw_lines(self) -> None:
-        for lines in self._lines.values():
-            for line in lines:
-                self.removeItem(line)
-        self._lines = {}
-        for place, choice in enumerate(self._choices):
-            kind = choice.observer.kind
-            colour = self.theme.observer_colour(kind)
-            width = 2.0 if kind is self._used else 1.2
-            stroke = pen(colour, width, OBSERVER_DASHES[kind])
-            low, high = float(choice.qparams.low[0]), float(choice.qparams.high[0])
-            label = {
-                "position": 0.95 - 0.075 * place,
-                "color": colour,
-                "movable": False,
-                "anchors": [(1, 0.5), (1, 0.5)],
-                "fill": translucent(self.theme.colours.base, 0.8),
-            }
-            lines = [
-                pg.InfiniteLine(low, pen=stroke),
-                pg.InfiniteLine(high, pen=stroke, label=short_observer_label(kind), labelOpts=label),
-            ]
-            for line in lines:
-                line.setZValue(10)
-                line.setAcceptedMouseButtons(Qt.MouseButton.NoButton)
-                line.setVisible(kind not in self._hidden)
-                self.addItem(line, ignoreBounds=True)
-            self._lines[kind] = lines
-
     def _draw_grid(self) -> None:
-        (low, high), (bottom, top) = self.viewRange()
-        levels = self.levels.levels(low, high)
-        if not 0 < len(levels) <= _GRID_LEVELS:
-            self._grid.clear()
+        frame = self.grid.frame
+        levels = self.levels.levels(frame.low, frame.high)
+        shown = levels if 0 < len(levels) <= _GRID_LEVELS else ()
+        self.grid.set_values([self.levels.value(level) for level in shown])
+
+    # Mouse
+
+    def _place(self, event: QMouseEvent) -> QPointF:
+        return self.plotItem.vb.mapFromScene(self.mapToScene(event.position().toPoint()))  # type: ignore[no-any-return]
+
+    def _grab_at(self, place: QPointF) -> Grab | None:
+        """Return what the mouse would take at a place in the view."""
+        if self._bounds is None or not self.plotItem.vb.rect().contains(place):
+            return None
+        frame, handles = self.grid.frame, self.region.handles
+        if handles is None:
+            return None
+        low, high = frame.x(handles[0]), frame.x(handles[1])
+        to_low, to_high = abs(place.x() - low), abs(place.x() - high)
+        if min(to_low, to_high) <= _REACH:
+            # Handles upon each other are told apart by the side of the mouse.
+            nearer_low = to_low < to_high or (to_low == to_high and place.x() < (low + high) / 2)
+            return Grab.LOW if nearer_low else Grab.HIGH
+        return Grab.BOTH if low < place.x() < high and not self._bounds.mirrored else None
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        grab = self._grab_at(self._place(event)) if event.button() == Qt.MouseButton.LeftButton else None
+        if grab is None or self._bounds is None:
+            super().mousePressEvent(event)
             return
-        x = np.repeat([self.levels.value(level) for level in levels], 2)
-        self._grid.setData(x, np.tile([bottom, top], len(levels)))
+        self._drag = RangeDrag(self._bounds, grab, self.grid.frame.value(self._place(event).x()))
+        self._show_grab(grab)
+        event.accept()
 
-    def _on_dragged(self) -> None:
-        self.dragged.emit(*self.region())
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._drag is None:
+            if event.buttons() == Qt.MouseButton.NoButton:
+                self._show_grab(self._grab_at(self._place(event)))
+            super().mouseMoveEvent(event)
+            return
+        if self._drag.move_to(self.grid.frame.value(self._place(event).x())):
+            self.dragged.emit(self._drag.low, self._drag.high)
+        event.accept()
 
-    def _on_released(self) -> None:
-        self.released.emit(*self.region())
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._drag is None or event.button() != Qt.MouseButton.LeftButton:
+            super().mouseReleaseEvent(event)
+            return
+        drag, self._drag = self._drag, None
+        if drag.moved:
+            self.released.emit(drag.low, drag.high)
+        event.accept()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        if self._drag is None:
+            self._show_grab(None)
+        super().leaveEvent(event)
+
+    def _show_grab(self, grab: Grab | None) -> None:
+        self.region.set_held(grab in {Grab.LOW, Grab.BOTH}, grab in {Grab.HIGH, Grab.BOTH})
+        cursor = _CURSORS[grab] if grab is not None else Qt.CursorShape.ArrowCursor
+        if self.viewport().cursor().shape() != cursor:
+            self.viewport().setCursor(cursor)
+
+    def cancel_drag(self) -> None:
+        """Give up a drag; the range stays where it was."""
+        if self._drag is not None:
+            self._drag = None
+            self.drag_cancelled.emit()
+
+    # Keys
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        modifiers, key = event.modifiers(), Qt.Key(event.key())
+        alt = bool(modifiers & Qt.KeyboardModifier.AltModifier)
+        if key == Qt.Key.Key_Escape and self._drag is not None:
+            self.cancel_drag()
+        elif key in {Qt.Key.Key_Left, Qt.Key.Key_Right} and self._bounds is not None and not alt:
+            steps = 10 if modifiers & Qt.KeyboardModifier.ControlModifier else 1
+            lower = bool(modifiers & Qt.KeyboardModifier.ShiftModifier)
+            self.nudged.emit(lower, steps if key == Qt.Key.Key_Right else -steps)
+        elif key == Qt.Key.Key_PageDown or (alt and key == Qt.Key.Key_Down):
+            self.stepped.emit(1)
+        elif key == Qt.Key.Key_PageUp or (alt and key == Qt.Key.Key_Up):
+            self.stepped.emit(-1)
+        else:
+            super().keyPressEvent(event)
+            return
+        event.accept()
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        self.region.set_focused(True)
+        super().focusInEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        self.region.set_focused(False)
+        super().focusOutEvent(event)

@@ -21,6 +21,7 @@ from qgui.ui.workflow import Workflow
 
 if TYPE_CHECKING:
     from qgui.ui.compare_panel import ComparePanel
+    from qgui.ui.overview_panel import OverviewPanel
     from qgui.ui.ranges_panel import RangesPanel
     from qgui.ui.weights_panel import WeightsPanel
 
@@ -31,7 +32,7 @@ _STYLED_AT_ONCE = 30
 def load_panels() -> None:
     """Import what the panels need; may run in any thread."""
     from qgui.core import plan, statistics  # noqa: F401
-    from qgui.ui import compare_panel, ranges_panel, weights_panel  # noqa: F401
+    from qgui.ui import compare_panel, overview_panel, ranges_panel, weights_panel  # noqa: F401
 
 
 class Workbench(QWidget):
@@ -42,6 +43,7 @@ class Workbench(QWidget):
         data_wanted: The person wants to open data from here.
         comparison_wanted: The person wants to measure from here.
         layer_wanted: The path of a layer that the person wants to see.
+        step_wanted: 1 for the next layer, -1 for the one before.
 
     Args:
         document: What is shown.
@@ -55,8 +57,10 @@ class Workbench(QWidget):
     data_wanted = Signal()
     comparison_wanted = Signal()
     layer_wanted = Signal(str)
+    step_wanted = Signal(int)
 
     ranges_panel: RangesPanel
+    overview_panel: OverviewPanel
     weights_panel: WeightsPanel
     compare_panel: ComparePanel
 
@@ -69,6 +73,7 @@ class Workbench(QWidget):
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
+        self._stale: set[RangesPanel | OverviewPanel | WeightsPanel] = set()
         self._why_not_compare = ""
         self._introduction = ""
         self.built = False
@@ -83,6 +88,7 @@ class Workbench(QWidget):
         self.tabs.setAccessibleName(self.tr("Panels"))
         self.tabs.setDocumentMode(True)
         self._add(self.log_panel, self.tr("Log"), self.tr("What the engine said."))
+        self.tabs.currentChanged.connect(self._show_in_front)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -96,16 +102,24 @@ class Workbench(QWidget):
         """Build the panels, and pause after each piece of work."""
         from qgui.ui.compare_panel import ComparePanel
         from qgui.ui.compare_plots import ComparePlots
+        from qgui.ui.overview_panel import OverviewPanel
         from qgui.ui.ranges_panel import RangesPanel
         from qgui.ui.weights_panel import WeightsPanel
 
         self.ranges_panel = RangesPanel(self._document, self._theme, self._settings, self)
         self.ranges_panel.calibration_wanted.connect(self.calibration_wanted)
         self.ranges_panel.data_wanted.connect(self.data_wanted)
+        self.ranges_panel.step_wanted.connect(self.step_wanted)
         self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
         yield
+        self.overview_panel = OverviewPanel(self._document, self._theme, self.ranges_panel.idle, self)
+        self.overview_panel.calibration_wanted.connect(self.calibration_wanted)
+        self.overview_panel.layer_wanted.connect(self.layer_wanted)
+        self.overview_panel.ranges_wanted.connect(self.show_ranges)
+        self._insert(1, self.overview_panel, self.tr("Overview"), self.tr("The histograms of all layers."))
+        yield
         self.weights_panel = WeightsPanel(self._document, self._workflow, self._theme, self)
-        self._insert(1, self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread."))
+        self._insert(2, self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread."))
         yield
         plots = ComparePlots(self._theme)
         for _ in plots.build(self):
@@ -113,7 +127,7 @@ class Workbench(QWidget):
         self.compare_panel = ComparePanel(self._document, self._theme, self._settings, plots, self)
         self.compare_panel.comparison_wanted.connect(self.comparison_wanted)
         self.compare_panel.layer_wanted.connect(self.layer_wanted)
-        self._insert(2, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
+        self._insert(3, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
         self.built = True
         self.set_why_not_compare(self._why_not_compare)
         self.show_layers(self._layers)
@@ -135,9 +149,15 @@ class Workbench(QWidget):
     def show_layers(self, names: tuple[str, ...]) -> None:
         """Show the selected layers."""
         self._layers = names
-        if self.built:
-            self.ranges_panel.show_layers(names)
-            self.weights_panel.show_layers(names)
+        self._stale = {self.ranges_panel, self.overview_panel, self.weights_panel} if self.built else set()
+        self._show_in_front()
+
+    def _show_in_front(self) -> None:
+        """Show the selected layers in the panel that is seen; the others follow when they come to the front."""
+        panel = self.tabs.currentWidget()
+        if panel in self._stale:
+            self._stale.discard(panel)
+            panel.show_layers(self._layers)
 
     def set_why_not_compare(self, reason: str) -> None:
         """Say why comparing is not possible now; empty where it is."""

@@ -47,7 +47,7 @@ def measure(session: Session, backend: str) -> dict[str, Any]:
     for name, steps in variants().items():
         wished = stepped(session, recipe, steps)
         began = time.monotonic()
-        session.calibrate_for(wished, Progress())
+        session.calibrate(Progress())
         calibrated = time.monotonic()
         result = session.quantize(wished, Progress())
         quantized = time.monotonic()

@@ -91,6 +91,31 @@ def test_a_choice_tells_what_assessing_tells(plan: ActivationRanges) -> None:
     assert (choice.sqnr_db, choice.clipped) == (cost.sqnr_db, cost.clipped)
 
 
+def test_the_best_choice_is_the_candidate_of_least_error_and_the_set_one_where_none_is_better(
+    plan: ActivationRanges,
+) -> None:
+    wide = ActivationSetting(observer=Observer(ObserverKind.FIXED, low=-50.0, high=50.0))
+    best = plan.best("conv", wide)
+    errors = [plan.choice("conv", candidate).cost.error for candidate in plan.candidates("conv", wide)]
+    assert len(errors) == len(AUTOMATIC_OBSERVERS) + 1
+    assert best.cost.error == min(errors)
+    kept = ActivationSetting(observer=best.observer)
+    assert plan.best("conv", kept).observer == best.observer
+
+
+def test_bounds_by_hand_cost_the_same_as_the_fixed_observer_and_are_not_remembered(plan: ActivationRanges) -> None:
+    by_hand = plan.choice_of_bounds("conv", SETTING, -1.0, 1.5)
+    fixed = ActivationSetting(observer=Observer(ObserverKind.FIXED, low=-1.0, high=1.5))
+    assert not plan.knows("conv", fixed)
+    chosen = plan.choice("conv", fixed)
+    assert plan.knows("conv", fixed)
+    assert by_hand.qparams.same(chosen.qparams)
+    assert by_hand.cost.error == chosen.cost.error
+    assert 0.0 < chosen.cost.clipping_share < 1.0
+    with pytest.raises(QguiError, match="not below"):
+        plan.choice_of_bounds("conv", SETTING, 1.0, 1.0)
+
+
 def test_statistics_of_another_model_are_refused(model: ModelDescription, make_statistics: Callable) -> None:
     record = CalibrationRecord({"x": make_statistics(np.arange(3.0))}, (0,), 1, "m", "d")
     with pytest.raises(QguiError, match="they hold nothing for conv"):

@@ -15,9 +15,9 @@ from torch import nn
 
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.recipe import DataReference, Mode
-from qgui.engine import backends, comparison, latency, machine, score, weights
+from qgui.engine import backends, comparison, latency, machine, score, training, weights
 from qgui.engine.batch import Batch
-from qgui.engine.fx import plain, train
+from qgui.engine.fx import plain
 from qgui.engine.latency import Variant
 from qgui.engine.progress import Progress
 
@@ -372,14 +372,11 @@ def test_every_engine_is_measured_in_one_run_and_the_result_is_kept(calibrated: 
     assert session.result is before
 
 
-def test_measuring_every_engine_trains_once(calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_every_engine_does_not_train(calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch) -> None:
     session = calibrated("clamped")
-    runs: list[object] = []
-    train_once = train.trained
-    monkeypatch.setattr(train, "trained", lambda *given: runs.append(given) or train_once(*given))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(training, "Trainer", lambda *_: pytest.fail("trained"))
     timings = backends.measure(session, recipe_of(session, Mode.QAT), QUIET, runs=1)
     assert {timing.backend for timing in timings} == set(machine.backends())
-    assert len(runs) == 1
 
 
 def test_an_unknown_engine_is_told(calibrated: Calibrated) -> None:
@@ -419,6 +416,11 @@ def test_ranges_of_a_weight_are_written_per_tensor_and_per_channel(calibrated: C
         assert arrays["per-channel/mse/scale"].shape == (8,)
         assert arrays["per-tensor/minmax/scale"].shape == (1,)
         assert arrays["per-channel/minmax/sqnr_db"] > arrays["per-tensor/minmax/sqnr_db"]
+        assert arrays["per-tensor/minmax/sqnr_by_row"].shape == arrays["per-channel/minmax/sqnr_by_row"].shape == (8,)
+        assert (arrays["per-tensor/minmax/sqnr_by_row"] <= arrays["per-channel/minmax/sqnr_by_row"] + 1.0).all()
+        for name, rows in (("whole", 1), ("channels", 8)):
+            held = arrays[f"{name}/mass"].sum(axis=1) + arrays[f"{name}/zeros"]
+            assert held.tolist() == [8 * 27 / rows] * rows
     assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
 
 

@@ -114,6 +114,10 @@ def write_weight(path: Path) -> None:
             arrays[f"{granularity}/{kind}/low"] = np.full(rows, -3.0)
             arrays[f"{granularity}/{kind}/high"] = np.full(rows, 3.0)
             arrays[f"{granularity}/{kind}/sqnr_db"] = np.array(40.0)
+            arrays[f"{granularity}/{kind}/sqnr_by_row"] = np.linspace(20, 40, 16)[:: -1 if rows == 1 else 1]
+    for name, rows in (("whole", weight.reshape(1, -1)), ("channels", weight)):
+        arrays[f"{name}/points"], arrays[f"{name}/mass"] = np.sort(rows, axis=1), np.ones(rows.shape)
+        arrays[f"{name}/zeros"] = arrays[f"{name}/width"] = np.zeros(len(rows))
     np.savez(path, **arrays)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import ui_samples
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -230,14 +230,49 @@ def test_that_dragging_the_range_is_one_undo_step(qtbot: QtBot, opened: MainWind
     panel = opened.workbench.ranges_panel
     qtbot.waitUntil(lambda: panel.model.rowCount() == 5)
     before = opened.document.recipe
-    panel.plot.drag_to(-1.0, 3.0)
+    viewport, y = panel.plot.viewport(), panel.plot.height() * 3 // 4
+    start, end = (round(panel.plot.pixel_of(value)) for value in (panel.plot.region.handles[1], 3.0))
+    qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=QPoint(start, y))
+    for x in (start - 5, end + 20, end):
+        qtbot.mouseMove(viewport, QPoint(x, y))
+    assert opened.document.recipe == before
+    qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=QPoint(end, y))
     observer = opened.document.recipe.rule("head").activation.observer
     assert observer.kind is ObserverKind.FIXED
-    assert (observer.low, observer.high) == pytest.approx((-1.0, 3.0))
+    assert observer.high == pytest.approx(3.0, abs=0.1)
+    assert opened.document.undo_stack.count() == 1
     qtbot.waitUntil(opened.actions_by_id[ActionId.UNDO].isEnabled)
     assert panel.model.rowCount() == 6
     opened.actions_by_id[ActionId.UNDO].trigger()
     assert opened.document.recipe == before
+
+
+def test_that_page_keys_in_the_plot_step_through_the_layers_and_the_focus_stays(
+    qtbot: QtBot, opened: MainWindow
+) -> None:
+    with qtbot.waitSignal(**step(opened, "calibrate")):
+        opened.workflow.calibrate()
+    opened.layer_panel.select(["stem.conv"])
+    plot = opened.workbench.ranges_panel.plot
+    qtbot.waitUntil(plot.isVisible)
+    plot.setFocus()
+    qtbot.keyClick(plot, Qt.Key.Key_PageDown)
+    assert opened.layer_panel.selected_layers() == ("stem.act",)
+    qtbot.keyClick(plot, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert opened.layer_panel.selected_layers() == ("pool",)
+    qtbot.keyClick(plot, Qt.Key.Key_PageUp)
+    assert opened.layer_panel.selected_layers() == ("stem.act",)
+    qtbot.waitUntil(lambda: "stem.act" in opened.workbench.ranges_panel.title.text())
+    assert opened.focusWidget() is plot
+
+
+def test_that_arrow_keys_in_the_layer_table_take_the_plot_along(qtbot: QtBot, opened: MainWindow) -> None:
+    with qtbot.waitSignal(**step(opened, "calibrate")):
+        opened.workflow.calibrate()
+    opened.layer_panel.select(["pool"])
+    for name in ("rnn", "up"):
+        qtbot.keyClick(opened.layer_panel.view, Qt.Key.Key_Down)
+        qtbot.waitUntil(lambda name=name: opened.workbench.ranges_panel.title.text() == f"Output of {name}")
 
 
 def test_that_an_observer_is_adopted_from_the_legend(qtbot: QtBot, opened: MainWindow) -> None:

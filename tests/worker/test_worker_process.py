@@ -63,6 +63,15 @@ def test_weights_are_written_as_arrays(worker: Worker, tmp_path: Path) -> None:
         assert arrays["per-channel/minmax/scale"].shape == (24,)
 
 
+def test_samples_are_shown(worker: Worker, tmp_path: Path) -> None:
+    opened(worker)
+    shown = worker.do(messages.ShowSamples, samples=(400, 401), folder=str(tmp_path / "samples"))
+    assert isinstance(shown, messages.SamplesShown), shown
+    assert [sample.index for sample in shown.samples] == [400, 401]
+    assert all(sample.class_name == str(sample.label) for sample in shown.samples)
+    assert all(Path(sample.picture).is_file() for sample in shown.samples)
+
+
 def test_engines_are_measured(worker: Worker, tmp_path: Path) -> None:
     recipe = opened(worker)
     worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"))

@@ -25,6 +25,7 @@ ANSWERS = (
     messages.BackendsMeasured,
     messages.Exported,
     messages.WeightRangesWritten,
+    messages.SamplesShown,
     messages.Failed,
     messages.Stopped,
 )

@@ -30,13 +30,14 @@ def with_weights(graph: fx.GraphModule, weights: Mapping[str, WeightAndBias]) ->
             node = nodes[name]
             layer = plain.called(node, fresh)
             assert isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
-            layer.weight.copy_(weight.reshape(layer.weight.shape))
+            # A parameter of its own: another layer may share the one that was there.
+            layer.weight = nn.Parameter(weight.reshape(layer.weight.shape).clone())
             norm = norm_behind(node, fresh)
             if norm is None:
                 layer.bias = nn.Parameter(bias.clone())
             else:
                 if layer.bias is not None:
-                    layer.bias.zero_()
+                    layer.bias = nn.Parameter(torch.zeros_like(layer.bias))
                 _become_identity(norm, bias)
     return fresh
 

@@ -17,6 +17,7 @@ from qgui.core.recipe import Mode, Recipe
 from qgui.core.results import LayerResult, StepEffect, TensorQParams
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.qat import Trained
 
 
 @dataclass
@@ -28,7 +29,7 @@ class QuantizedModel:
         decisions: What the lowering was told.
         recipe: The recipe from which it was made.
         float_weights: State dict of the canonical graph after training and better rounding, None where it is unchanged.
-        trained: State dict of the canonical graph after training alone, None where nothing was trained.
+        trained: What training left, None where nothing was trained.
         effects: Layer path to what the steps better than rounding do there.
     """
 
@@ -36,7 +37,7 @@ class QuantizedModel:
     decisions: plain.Decisions
     recipe: Recipe
     float_weights: dict[str, torch.Tensor] | None = None
-    trained: dict[str, torch.Tensor] | None = None
+    trained: Trained | None = None
     effects: Mapping[str, tuple[StepEffect, ...]] = field(default_factory=dict)
 
 
