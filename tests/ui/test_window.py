@@ -303,6 +303,7 @@ def test_that_weights_are_asked_for_again_once_they_are_equalized(
     opened.workbench.tabs.setCurrentWidget(opened.workbench.weights_panel)
     panel = opened.workbench.weights_panel
     qtbot.waitUntil(lambda: panel.model.rowCount() == 4)
+    opened.step_menu.aboutToShow.emit()
     opened.step_menu.steps["equalize"].trigger()
     qtbot.waitUntil(lambda: panel.model.rowCount() == 4 and "equalized" in panel.facts.text())
     assert heard().count("WeightRanges") == 2
