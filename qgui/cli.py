@@ -15,11 +15,13 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui.core import legality, recipe_file, report
+from qgui.core import legality, recipe_file, report, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
+from qgui.core.layers import Layer
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
+    STEPS,
     ActivationSetting,
     DataReference,
     Mode,
@@ -27,12 +29,16 @@ from qgui.core.recipe import (
     Observer,
     ObserverKind,
     Recipe,
+    Step,
     WeightSetting,
 )
 from qgui.core.recipe_file import write_atomically
 from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeResult
+from qgui.core.training import CROSS_ENTROPY, DISTILL, Training
 
 FASTEST = "fastest"
+#: Folder in a run's folder in which a training leaves its checkpoint.
+TRAINING = "training"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     ranges = commands.add_parser("ranges", help="every tensor, every observer: range, scale, zero point, SQNR")
     _add_model(ranges)
     _add_data(ranges, required=True)
+    ranges.add_argument("--equalize", action="store_true", help="of the weights after cross-layer equalization")
     ranges.set_defaults(run=_ranges)
 
     quantize = commands.add_parser("quantize", help="quantize, compare and export")
@@ -66,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     )
     observers = [kind.value for kind in ObserverKind if kind is not ObserverKind.FIXED]
     quantize.add_argument("--observer", choices=observers, help="observer of all activations (default: mse)")
+    steps = (
+        ("--equalize", "scale channels against those of the next layer (cross-layer equalization)"),
+        ("--correct-bias", "let biases take up the mean error of the rounded weights"),
+        ("--adaround", "learn for each weight whether it is rounded up or down"),
+    )
+    for flag, sentence in steps:
+        quantize.add_argument(flag, action="store_true", help=f"{sentence}, in all layers that may")
     quantize.add_argument("--threads", type=_count, default=1, help="threads while measuring (default: 1)")
     quantize.add_argument("--batch-size", type=_count, default=1, help="batch size while measuring (default: 1)")
     quantize.add_argument("--runs", type=_count, default=30, help="timed runs of each variant (default: 30)")
@@ -73,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     quantize.add_argument(
         "--format", action="append", metavar="FORMAT", help="export format (default: torchscript and script)"
     )
+    _add_training(quantize)
     quantize.set_defaults(run=_quantize)
 
     export = commands.add_parser("export", help="a quantized run once more, in another format")
@@ -103,6 +118,13 @@ def _numbers(text: str) -> tuple[float, float, float]:
     return parts
 
 
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError("indices of samples, as in 3,17") from None
+
+
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="example:NAME, torchvision:NAME, PATH.py:CALLABLE, PATH.pt")
     command.add_argument("--weights", default="", help="state dict file (.pt, .pth, .safetensors)")
@@ -122,12 +144,74 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
     command.add_argument("--data-batch", type=_count, default=start.batch_size, metavar="N", help="samples per batch")
     command.add_argument("--seed", type=int, default=0, help="seed of the split")
     command.add_argument("--overlap", action="store_true", help="let calibration samples be evaluated too")
+    command.add_argument(
+        "--exclude", type=_indices, default=(), metavar="I,J", help="samples to leave out of calibration, by index"
+    )
+    command.add_argument("--finite-only", action="store_true", help="leave NaN and infinite activations out of ranges")
     command.add_argument("--metric", default="", metavar="PATH.py:CALLABLE", help="(outputs, target) -> float")
     command.add_argument("--resize", type=_count, default=start.resize, help="short side of images in pixels")
     command.add_argument("--crop", type=_count, default=start.crop, help="side of the central crop in pixels")
     command.add_argument("--mean", type=_numbers, default=start.mean, metavar="R,G,B")
     command.add_argument("--std", type=_numbers, default=start.std, metavar="R,G,B")
     command.add_argument("--interpolation", choices=["bilinear", "bicubic", "nearest"], default=start.interpolation)
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    """Add the options that decide how layers in mode qat are trained; what is not given stays as in the recipe."""
+    group = command.add_argument_group("training of qat layers", "what is left out is chosen from the data")
+    add = group.add_argument
+    add("--epochs", type=_count, metavar="N", help="passes over the training samples")
+    add("--train-batch", type=_count, metavar="N", help="samples per optimizer step")
+    add("--optimizer", choices=["adamw", "sgd"], help="optimizer (default: adamw)")
+    add("--lr", type=_positive, metavar="X", help="learning rate at the start")
+    add("--schedule", choices=["cosine", "step", "constant"], help="learning rate over the steps (default: cosine)")
+    add("--weight-decay", type=float, metavar="X", help="for weights only (default: 0)")
+    add("--loss", metavar="LOSS", help=f"{CROSS_ENTROPY}, {DISTILL} (needs no labels), or PATH.py:CALLABLE")
+    add("--train-ranges", choices=["lsq", "moving_average"], help="how ranges move (default: lsq)")
+    add("--freeze-observers", type=int, metavar="EPOCH", help="epoch from which ranges stay")
+    add("--freeze-batch-norm", type=int, metavar="EPOCH", help="epoch from which BatchNorm keeps its statistics")
+    add("--train-all", action="store_true", default=None, help="train every weight, not only those of qat layers")
+    add("--train-seed", type=int, metavar="N", help="seed of the training (default: 0)")
+    add("--train-samples", type=_count, metavar="N", help="samples to train and validate with")
+    add("--validation", type=_share, metavar="SHARE", help="share of them that validates (default: 0.2)")
+    add("--device", metavar="DEVICE", help="cpu, cuda or mps (default: cpu)")
+    add("--resume", type=Path, metavar="DIR", help="go on with the training whose checkpoint lies there")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("must be at least 0 and less than 1")
+    return value
+
+
+def _training_of(arguments: argparse.Namespace, start: Training) -> Training:
+    """Return training settings in which the given options stand in place of a recipe's."""
+    given = {
+        "epochs": arguments.epochs,
+        "batch_size": arguments.train_batch,
+        "optimizer": arguments.optimizer,
+        "learning_rate": arguments.lr,
+        "schedule": arguments.schedule,
+        "weight_decay": arguments.weight_decay,
+        "loss": arguments.loss,
+        "ranges": arguments.train_ranges,
+        "freeze_observers": arguments.freeze_observers,
+        "freeze_batch_norm": arguments.freeze_batch_norm,
+        "only_qat": None if arguments.train_all is None else not arguments.train_all,
+        "seed": arguments.train_seed,
+        "samples": arguments.train_samples,
+        "validation": arguments.validation,
+        "device": arguments.device,
+    }
+    return msgspec.structs.replace(start, **{name: value for name, value in given.items() if value is not None})
 
 
 def _data_of(arguments: argparse.Namespace) -> DataReference:
@@ -144,6 +228,8 @@ def _data_of(arguments: argparse.Namespace) -> DataReference:
         overlap=arguments.overlap,
         batch_size=arguments.data_batch,
         metric=arguments.metric,
+        excluded=tuple(sorted(set(arguments.exclude))),
+        finite_only=arguments.finite_only,
     )
 
 
@@ -266,8 +352,12 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
     from qgui.engine import weights
 
     session = _session(arguments)
-    session.calibrate(_progress())
+    layers = session.opened_model.description.layers
     recipe = session.advised_recipe()
+    if arguments.equalize:
+        recipe = _ticked(recipe, ("equalize",), layers)
+    session.calibrate(_progress(), recipe=recipe)
+    model = session.model_for(recipe)
     activations: ActivationRanges = session.activations
     tensors: list[dict[str, Any]] = []
     for tensor in session.opened_model.description.tensors:
@@ -288,7 +378,7 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
             }
         )
     for layer in session.opened_model.description.layers:
-        rows = weights.rows_of(session.opened_model, layer.name)
+        rows = weights.rows_of(model, layer.name)
         if rows is None:
             continue
         weight = legality.default_rule(layer, Mode.STATIC, recipe.backend).weight
@@ -300,7 +390,7 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
                 "shape": list(layer.weight_shape or rows.shape),
                 "dtype": weight.dtype,
                 "qscheme": weight.qscheme,
-                "observers": _weight_observers(session, layer.name, weight),
+                "observers": _weight_observers(model, layer.name, weight),
             }
         )
     table = [
@@ -309,7 +399,8 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
         for kind, o in entry["observers"].items()
     ]
     text = _table(("tensor", "observer", "min", "max", "scale", "SQNR dB"), table)
-    return {"tensors": tensors, "samples": list(session.record.samples)}, text
+    calibration = _calibration_of(session)
+    return {"tensors": tensors, "samples": list(session.record.samples), "calibration": calibration}, text
 
 
 def _activation_observers(
@@ -328,11 +419,11 @@ def _activation_observers(
     }
 
 
-def _weight_observers(session: Any, layer: str, setting: WeightSetting) -> dict[str, dict[str, Any]]:
+def _weight_observers(model: Any, layer: str, setting: WeightSetting) -> dict[str, dict[str, Any]]:
     from qgui.engine import weights
 
     observers = {}
-    for choice in weights.choices(session.opened_model, layer, setting):
+    for choice in weights.choices(model, layer, setting):
         qparams = choice.qparams
         numbers = {
             "min": qparams.low.tolist(),
@@ -350,6 +441,9 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     from qgui.engine import backends, comparison, export, machine, runs
 
     given = recipe_file.load(arguments.recipe) if arguments.recipe else None
+    resumed = _checkpoint_folder(arguments.resume) if arguments.resume else None
+    if resumed is not None and given is None and arguments.mode is None:
+        given = training_run.existing_checkpoint(resumed).recipe
     if given is not None and arguments.backend == "":
         arguments.backend = given.backend
     known = machine.backends()
@@ -364,24 +458,52 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     progress = _progress()
     backend = "" if arguments.backend == FASTEST else arguments.backend
     recipe = _recipe_of(session, arguments, given, backend)
-    modes = {recipe.rule(layer.name).mode for layer in session.opened_model.description.layers}
-    if modes & {Mode.STATIC, Mode.QAT}:
-        session.calibrate(progress)
+    if any(recipe.rule(layer.name).needs_statistics for layer in session.opened_model.description.layers):
+        session.calibrate(progress, recipe=recipe)
     timings: tuple[BackendTiming, ...] = ()
     if arguments.backend == FASTEST:
         timings = backends.measure(session, recipe, progress, arguments.threads, arguments.batch_size)
         recipe = backends.for_backend(recipe, fastest_backend(timings), session.opened_model.description)
-    result = session.quantize(recipe, progress)
+    outcome = None
+    if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
+        outcome, result = _train(session, recipe, progress, resumed or arguments.out / TRAINING, resumed is not None)
+    elif resumed is not None:
+        raise QguiError("Could not resume the training", "no layer is in mode qat", "Use --mode qat or its recipe.")
+    else:
+        result = session.quantize(recipe, progress)
     found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
     exports = export.export(session, arguments.out, formats, progress)
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
+    answer["training"] = msgspec.to_builtins(outcome)
     page = report.html(
         session.opened_model.description, session.opened_data.describe(), machine.describe(), found, exports
     )
     write_atomically(arguments.out / "report.html", page.encode())
     write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
-    return answer, _summary(found, exports, timings, arguments.out)
+    summary = _summary(found, exports, timings, arguments.out)
+    return answer, "\n".join([*result.notes, summary]) if outcome is not None else summary
+
+
+def _checkpoint_folder(given: Path) -> Path:
+    """Return where the checkpoint lies in a folder that a training or a whole run wrote."""
+    return given if (given / training_run.CHECKPOINT).exists() else given / TRAINING
+
+
+def _train(
+    session: Any, recipe: Recipe, progress: Any, folder: Path, resume: bool
+) -> tuple[training_run.TrainingOutcome, QuantizeResult]:
+    def tell(update: training_run.TrainingUpdate) -> None:
+        for line in report.training_lines(update):
+            sys.stderr.write(f"{line}\n")
+
+    try:
+        outcome, result = session.train(recipe, progress, folder, resume=resume, listener=tell)
+    except KeyboardInterrupt:
+        if (folder / training_run.CHECKPOINT).exists():
+            sys.stderr.write(f"\nThe last epoch is kept: go on with --resume {folder}\n")
+        raise
+    return outcome, result
 
 
 def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None, backend: str) -> Recipe:
@@ -390,7 +512,11 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         recipe: Recipe = session.advised_recipe(backend, mode)
     else:
         start = session.advised_recipe(backend)
-        recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=start.data)
+        data = _with_choices(start.data, given.data)
+        recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=data)
+    steps = [step for step in STEPS if getattr(arguments, step)]
+    recipe = _ticked(recipe, steps, session.opened_model.description.layers)
+    recipe = msgspec.structs.replace(recipe, training=_training_of(arguments, recipe.training))
     if arguments.observer is None:
         return recipe
     observer = Observer(ObserverKind(arguments.observer))
@@ -399,6 +525,28 @@ def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None
         for name, rule in recipe.rules.items()
     }
     return recipe.with_rules(rules)
+
+
+def _with_choices(data: DataReference, given: DataReference) -> DataReference:
+    """Return the data of the command line with the choices about calibration that a recipe made for the same data."""
+    if given.source != data.source:
+        return data
+    return msgspec.structs.replace(
+        data, excluded=data.excluded or given.excluded, finite_only=data.finite_only or given.finite_only
+    )
+
+
+def _ticked(recipe: Recipe, steps: Sequence[Step], layers: Sequence[Layer]) -> Recipe:
+    """Return the recipe with steps ticked in all layers that may have them."""
+    wished = dict.fromkeys(steps, True)
+    rules = {
+        layer.name: legality.with_legal_steps(
+            msgspec.structs.replace(recipe.rules[layer.name], **wished), layer, recipe.backend
+        )
+        for layer in layers
+        if layer.name in recipe.rules
+    }
+    return recipe.with_rules(rules) if steps else recipe
 
 
 def _answer(
@@ -433,12 +581,28 @@ def _answer(
         "layers": [msgspec.to_builtins(layer) for layer in comparison.layers],
         "exports": [msgspec.to_builtins(export) | {"format": export.format} for export in exports],
         "recipe_hash": result.recipe_hash,
+        "calibration": _calibration_of(session),
         "split": {
             "calibration": list(session.opened_data.calibration),
             "evaluation": list(session.opened_data.evaluation),
             "seed": session.opened_data.reference.seed,
         },
         "notes": [*result.notes, *comparison.notes],
+    }
+
+
+def _calibration_of(session: Any) -> dict[str, Any] | None:
+    record = session.record
+    if record is None:
+        return None
+    counts = {name: {"nan": record.tensors[name].nan, "infinite": record.tensors[name].infinite}
+              for name in record.unfinite}  # fmt: skip
+    return {
+        "samples": list(record.samples),
+        "excluded": list(record.settings.excluded),
+        "finite_only": record.settings.finite_only,
+        "equalized": [list(pair) for pair in record.settings.equalized],
+        "unfinite": counts,
     }
 
 

@@ -30,7 +30,7 @@ def family_of(layers: tuple[Layer, ...]) -> Family:
             weights["recurrent"] += layer.parameters
     if weights["recurrent"] and weights["recurrent"] >= weights["conv"]:
         return Family.RECURRENT
-    attention = any(t in _ATTENTION_MARKS or "Attention" in t or "TransformerEncoder" in t for t in types)
+    attention = any(t in _ATTENTION_MARKS or "attention" in t.lower() or "TransformerEncoder" in t for t in types)
     if attention and any(t in _TRANSFORMER_MARKS or "Transformer" in t for t in types) and weights["linear"]:
         return Family.TRANSFORMER
     if any(t.startswith("Conv") for t in types):
@@ -43,7 +43,7 @@ def family_of(layers: tuple[Layer, ...]) -> Family:
 def advised_mode(model: ModelDescription) -> tuple[Mode, str]:
     """Return the mode a model starts with and the reason as a sentence."""
     if not model.traced:
-        return Mode.DYNAMIC, "The model does not trace, and dynamic quantization needs no trace."
+        return Mode.DYNAMIC, "Dynamic quantization needs no trace."
     match model.family:
         case Family.RECURRENT:
             return Mode.DYNAMIC, "LSTM and GRU layers spend their time reading weights: dynamic quantization fits."

@@ -29,5 +29,9 @@ class NeedsTrust(QguiError):
     """A file can only be opened by running code that it holds."""
 
 
+class NeedsConsent(QguiError):
+    """An activation holds NaN or infinite values, and the person has not agreed to leave them out."""
+
+
 class Cancelled(Exception):
     """The person asked for the running job to stop."""

@@ -40,6 +40,9 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
         calls: How often the module is called in one forward pass.
         leaf_reason: Why the module is a leaf: what broke tracing, and where.
         inside: Name of the leaf in which the module lies.
+        equalizable: Pairs `(layer, layer that reads it)`, one of them this layer, whose channels can be scaled against
+            each other without changing what the model computes.
+        alone: Why there is no such pair, for a layer with a weight.
         feeds_depthwise: Greatest number of groups among the depthwise convolutions that read its output, 0 for none.
     """
 
@@ -60,6 +63,8 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
     leaf_reason: str = ""
     inside: str = ""
     feeds_depthwise: int = 0
+    equalizable: tuple[tuple[str, str], ...] = ()
+    alone: str = ""
 
     @property
     def head(self) -> bool:

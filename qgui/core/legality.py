@@ -11,12 +11,14 @@ import msgspec
 from qgui.core.layers import Layer
 from qgui.core.recipe import (
     AUTOMATIC_OBSERVERS,
+    STEPS,
     ActivationSetting,
     Mode,
     Observer,
     ObserverKind,
     Recipe,
     Rule,
+    Step,
     WeightDtype,
     WeightScheme,
     WeightSetting,
@@ -194,6 +196,61 @@ def weight_observers(layer: Layer, setting: WeightSetting) -> dict[ObserverKind,
     return reasons
 
 
+def step_reasons(layer: Layer, rule: Rule, backend: str) -> dict[Step, str]:
+    """Return for every step better than rounding why the layer may not have it; an empty string where it may.
+
+    Args:
+        layer: A row of the layer table.
+        rule: Its rule: the steps are for weights that are rounded to int8.
+        backend: The quantized engine.
+    """
+    reasons = dict.fromkeys(STEPS, _why_no_step(layer, rule))
+    if not reasons["equalize"] and not layer.equalizable:
+        reasons["equalize"] = layer.alone or "No layer before or after it can be scaled against it."
+    return reasons
+
+
+def _why_no_step(layer: Layer, rule: Rule) -> str:
+    if not layer.head:
+        return f"Fused into {layer.group}: decide there."
+    if layer.kind == "inside" or layer.leaf_reason:
+        return "torch.fx cannot trace what surrounds it, so what it reads and gives is not known."
+    if layer.type in TRANSPOSED_CONVOLUTIONS | RECURRENT | EMBEDDINGS | {"RNN"}:
+        return f"This exists for Conv and Linear layers; {layer.type} weights are rounded to the nearest level."
+    if layer.type not in CONVOLUTIONS | {"Linear"}:
+        return f"{layer.type} has no weight that is rounded."
+    general = _why_not_anything(layer)
+    if general:
+        return general
+    if rule.mode is Mode.FLOAT:
+        return "A float layer is not rounded."
+    if rule.mode is Mode.QAT:
+        return "Quantization-aware training already learns weights that round well."
+    if rule.weight.dtype == "float16":
+        return "float16 weights are not put on int8 levels."
+    return ""
+
+
+def with_legal_steps(rule: Rule, layer: Layer, backend: str) -> Rule:
+    """Return the rule without the steps that the layer may not have."""
+    reasons = step_reasons(layer, rule, backend)
+    return msgspec.structs.replace(rule, **{step: False for step in STEPS if getattr(rule, step) and reasons[step]})
+
+
+def why_no_channel_bounds(layer: Layer, setting: WeightSetting) -> str:
+    """Return why no bound can be fixed for a single channel of the layer's weight; an empty string where one can."""
+    if not has_weight(layer):
+        return f"{layer.type} has no weight to quantize."
+    if layer.type in EMBEDDINGS | RECURRENT or layer.kind == "inside":
+        where = "inside a part that does not trace" if layer.kind == "inside" else f"of {layer.type}"
+        return f"Weights {where} keep their full range (MinMax)."
+    if setting.dtype != "qint8":
+        return f"{setting.dtype} weights need no range."
+    if setting.qscheme != "per_channel_symmetric":
+        return "The weight has one scale per tensor: its channels have no ranges of their own."
+    return ""
+
+
 def has_activation(layer: Layer) -> bool:
     """Whether the layer's output is a tensor whose range can be chosen: by its own mode, or for a static reader."""
     return bool(layer.tensor) and layer.type not in FIXED_QPARAMS
@@ -252,7 +309,9 @@ def corrected(rule: Rule, layer: Layer, backend: str) -> Rule:
         weight = msgspec.structs.replace(weight, qscheme=start.qscheme)
     if weight_observers(layer, weight).get(weight.observer.kind):
         weight = msgspec.structs.replace(weight, observer=Observer())
-    return msgspec.structs.replace(rule, mode=mode, weight=weight)
+    if weight.channel_bounds and why_no_channel_bounds(layer, weight):
+        weight = msgspec.structs.replace(weight, channel_bounds=())
+    return with_legal_steps(msgspec.structs.replace(rule, mode=mode, weight=weight), layer, backend)
 
 
 def corrected_recipe(recipe: Recipe, layers: tuple[Layer, ...]) -> tuple[Recipe, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -20,7 +21,10 @@ from qgui.core.results import (
     ExportResult,
     MachineDescription,
     QuantizeResult,
+    SampleDescription,
 )
+from qgui.core.training import Steering
+from qgui.core.training_run import TrainingEstimate, TrainingOutcome, TrainingUpdate
 
 _LENGTH = struct.Struct(">I")
 #: A longer frame is a broken stream, not a message.
@@ -62,10 +66,13 @@ class Calibrate(Command, frozen=True):
     Attributes:
         path: Where the statistics are to be written.
         threads: Threads to use, 0 for torch's default.
+        recipe: Says which samples are left out, whether only finite values count, and what is equalized; None for the
+            data as it was opened and the weights as they are.
     """
 
     path: str
     threads: int = 0
+    recipe: Recipe | None = None
 
 
 class UseStatistics(Command, frozen=True):
@@ -80,12 +87,68 @@ class Quantize(Command, frozen=True):
     recipe: Recipe
 
 
+class Train(Command, frozen=True):
+    """Train the `qat` layers of a recipe, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where a checkpoint is written after each epoch.
+        resume: Whether to go on from the checkpoint in that folder.
+    """
+
+    recipe: Recipe
+    folder: str
+    resume: bool = False
+
+
+class KeepTraining(Command, frozen=True):
+    """Take the best state of a checkpoint, convert, and check the conversion.
+
+    Attributes:
+        recipe: The decisions.
+        folder: Where the checkpoint lies.
+    """
+
+    recipe: Recipe
+    folder: str
+
+
+class EstimateTraining(Command, frozen=True):
+    """Measure a few steps and say how long the training would take."""
+
+    recipe: Recipe
+
+
+class SteerTraining(Command, frozen=True):
+    """Steer the running training; answered at once, not queued.
+
+    Attributes:
+        action: `pause`, `resume`, or `finish`: end now and keep the best state.
+        change: What holds from the next step on, with `resume`.
+    """
+
+    action: Literal["pause", "resume", "finish"]
+    change: Steering | None = None
+
+
 class Compare(Command, frozen=True):
     """Measure float against quantized."""
 
     threads: int = 1
     batch_size: int = 1
     runs: int = 30
+
+
+class MeasureActivations(Command, frozen=True):
+    """Run float and quantized model on some evaluation samples, and write what each activation became to a file.
+
+    Attributes:
+        path: Where the measured activations are to be written (`qgui.core.measured`).
+        samples: Number of evaluation samples at most.
+    """
+
+    path: str
+    samples: int = 16
 
 
 class MeasureBackends(Command, frozen=True):
@@ -113,12 +176,27 @@ class WeightRanges(Command, frozen=True):
 
     Attributes:
         layer: Layer path.
+        recipe: Says which weights are equalized; None for the weights as they are.
         path: Where the `.npz` is to be written: `minimum` and `maximum` per output channel, `counts` and `edges` of a
-            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer.
+            histogram over the whole weight, `granularity/observer` arrays `low`, `high`, and `sqnr` per observer, and
+            `whole/...` and `channels/...` arrays `points`, `mass`, `zeros` and `width` of their distributions.
     """
 
     layer: str
     path: str
+    recipe: Recipe | None = None
+
+
+class ShowSamples(Command, frozen=True):
+    """Say what samples are, with a small picture of each that is an image.
+
+    Attributes:
+        samples: Their indices in the data set.
+        folder: Where the pictures are to be written.
+    """
+
+    samples: tuple[int, ...]
+    folder: str
 
 
 class Cancel(Command, frozen=True):
@@ -203,10 +281,40 @@ class Quantized(Event, frozen=True):
     result: QuantizeResult
 
 
+class TrainingProgress(Event, frozen=True):
+    """A training goes on; at most ten times a second."""
+
+    update: TrainingUpdate
+
+
+class TrainingEstimated(Event, frozen=True):
+    """A few steps are measured."""
+
+    estimate: TrainingEstimate
+
+
+class Trained(Event, frozen=True):
+    """The best state is converted and checked.
+
+    Attributes:
+        outcome: What the training came to.
+        result: The quantized model.
+    """
+
+    outcome: TrainingOutcome
+    result: QuantizeResult
+
+
 class Compared(Event, frozen=True):
     """Float and quantized are measured."""
 
     comparison: Comparison
+
+
+class ActivationsMeasured(Event, frozen=True):
+    """What the activations became lies in a file."""
+
+    path: str
 
 
 class BackendsMeasured(Event, frozen=True):
@@ -228,6 +336,12 @@ class WeightRangesWritten(Event, frozen=True):
     path: str
 
 
+class SamplesShown(Event, frozen=True):
+    """What the samples are; their pictures lie in files."""
+
+    samples: tuple[SampleDescription, ...]
+
+
 class Failed(Event, frozen=True):
     """A job failed; everything else is as before.
 
@@ -237,6 +351,7 @@ class Failed(Event, frozen=True):
         next_step: What the person can do.
         details: Traceback.
         needs_trust: Whether the same command with `trust` would go on.
+        needs_consent: Whether calibration would go on with the finite values only.
     """
 
     what: str
@@ -244,6 +359,7 @@ class Failed(Event, frozen=True):
     next_step: str = ""
     details: str = ""
     needs_trust: bool = False
+    needs_consent: bool = False
 
 
 class Stopped(Event, frozen=True):
@@ -272,10 +388,16 @@ AnyCommand = (
     | Calibrate
     | UseStatistics
     | Quantize
+    | Train
+    | KeepTraining
+    | EstimateTraining
+    | SteerTraining
     | Compare
+    | MeasureActivations
     | MeasureBackends
     | Export
     | WeightRanges
+    | ShowSamples
     | Cancel
     | Shutdown
 )
@@ -287,10 +409,15 @@ AnyEvent = (
     | Calibrated
     | StatisticsTaken
     | Quantized
+    | TrainingProgress
+    | TrainingEstimated
+    | Trained
     | Compared
+    | ActivationsMeasured
     | BackendsMeasured
     | Exported
     | WeightRangesWritten
+    | SamplesShown
     | Failed
     | Stopped
     | LogLine

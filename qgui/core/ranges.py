@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
-from qgui.core.qparams import Grid, QParams, qparams_of_range
-from qgui.core.recipe import Observer, ObserverKind
+from qgui.core.qparams import Grid, QParams, qparams_of_range, weight_grid
+from qgui.core.recipe import Observer, ObserverKind, WeightSetting
 from qgui.core.statistics import TensorStatistics, rebin
 
 #: Above this many points, over all channels, a range is searched in fewer steps.
@@ -55,6 +55,20 @@ class Distribution:
     def channels(self) -> int:
         """Number of rows."""
         return len(self.points)
+
+    def row(self, channel: int) -> Distribution:
+        """Return the distribution of one channel alone."""
+        one = slice(channel, channel + 1)
+        return Distribution(
+            self.points[one],
+            self.mass[one],
+            self.zeros[one],
+            self.width[one],
+            self.low[one],
+            self.high[one],
+            self.batch_min[one],
+            self.batch_max[one],
+        )
 
     @property
     def energy(self) -> Float64:
@@ -158,7 +172,7 @@ def choose(observer: Observer, distribution: Distribution, grid: Grid) -> Bounds
             return _search(held, grid, lambda qparams: _squared_error(held, qparams))
         case ObserverKind.ENTROPY:
             held, n = _without_empty_points(distribution), distribution.points.shape[1]
-            return _search(held, grid, lambda qparams: _divergence(held, qparams, n))
+            return _search(held, grid, lambda qparams: _divergences(held, qparams, n))
         case ObserverKind.FIXED:
             return _fixed(distribution, observer)
 
@@ -167,6 +181,49 @@ def chosen_qparams(observer: Observer, distribution: Distribution, grid: Grid, p
     """Return scale and zero point of the range that an observer chooses."""
     low, high = choose(observer, distribution, grid)
     return qparams_of_range(low, high, grid, per_channel)
+
+
+def weight_qparams(distribution: Distribution, setting: WeightSetting) -> QParams:
+    """Return scale and zero point of a weight: what the observer chooses, and the bounds fixed for single channels.
+
+    Args:
+        distribution: Where the weight's values lie, with one row per output channel where the setting is per channel.
+        setting: The weight setting.
+
+    Raises:
+        QguiError: A fixed bound is for a channel that is not there or leaves no room, or the scale is per tensor.
+    """
+    grid = weight_grid(setting)
+    low, high = choose(setting.observer, distribution, grid)
+    if setting.channel_bounds:
+        low, high = low.copy(), high.copy()
+        for channel, bound in checked_channel_bounds(setting, distribution.channels):
+            low[channel], high[channel] = -bound, bound
+    return qparams_of_range(low, high, grid, setting.per_channel)
+
+
+def checked_channel_bounds(setting: WeightSetting, channels: int) -> tuple[tuple[int, float], ...]:
+    """Return the bounds that a setting fixes for single channels.
+
+    Raises:
+        QguiError: One is for a channel that is not there or leaves no room, or the setting has no scale per channel.
+    """
+    what = "Could not use the bounds of single channels"
+    if setting.channel_bounds and setting.qscheme != "per_channel_symmetric":
+        why = f"the weight is {setting.qscheme}, and only per_channel_symmetric weights have them"
+        raise QguiError(what, why, "Reset the bounds, or choose one symmetric scale per channel.")
+    seen: set[int] = set()
+    for channel, bound in setting.channel_bounds:
+        if not 0 <= channel < channels:
+            why = f"there is no output channel {channel}: the weight has {channels}, counted from 0"
+            raise QguiError(what, why, "Reset the bounds of this layer, or correct the recipe.")
+        if not (np.isfinite(bound) and bound > 0.0):
+            why = f"the bound {bound:g} of channel {channel} is not a number above 0"
+            raise QguiError(what, why, "Type or drag a bound that leaves room around zero.")
+        if channel in seen:
+            raise QguiError(what, f"channel {channel} has two bounds", "Reset the bounds, or correct the recipe.")
+        seen.add(channel)
+    return setting.channel_bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +282,11 @@ def assess(distribution: Distribution, qparams: QParams) -> Assessment:
         energy=distribution.energy,
         elements=distribution.elements,
     )
+
+
+def divergence(distribution: Distribution, qparams: QParams) -> float:
+    """Return the information in nats that a scale and zero point lose on a whole tensor: the criterion of Entropy."""
+    return float(_divergences(distribution, qparams)[0])
 
 
 def decibel(signal: float, noise: float) -> float:
@@ -289,7 +351,7 @@ def _without_empty_points(distribution: Distribution) -> Distribution:
 
 
 def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QParams], Float64]) -> Bounds:
-    """Return the bounds of least criterion: both ends shrunk together, then each end by itself, ever finer."""
+    """Return the bounds of least criterion: both ends shrunk together or either alone, then each in turn, finer."""
     full_low, full_high = np.minimum(distribution.low, 0.0), np.maximum(distribution.high, 0.0)
     if grid.symmetric:
         full_high = np.maximum(-full_low, full_high)
@@ -318,8 +380,12 @@ def _search(distribution: Distribution, grid: Grid, criterion_of: Callable[[QPar
     for share in np.geomspace(0.1 if many else 0.02, 1.0, 12 if many else 40)[:-1]:
         attempt(ones * share, ones * share)
     two_sided = not grid.symmetric and bool(np.any(full_low < 0)) and bool(np.any(full_high > 0))
-    for reach in (0.12, 0.04) if many else (0.5, 0.25, 0.1, 0.03):
-        factors = 1.0 + np.linspace(-reach, reach, 5 if many else 9)
+    # GELU and the like end sharply on one side only: there the ends must not shrink together.
+    for share in np.geomspace(0.1, 1.0, 6 if many else 14)[:-1] if two_sided else ():
+        attempt(ones, ones * share)
+        attempt(ones * share, ones)
+    for reach in (0.12, 0.04) if many else (0.3, 0.15, 0.07, 0.03):
+        factors = 1.0 + np.linspace(-reach, reach, 5 if many else 13)
         for factor in factors:
             if two_sided:
                 attempt(np.minimum(best_low * factor, 1.0), best_high.copy())
@@ -356,7 +422,7 @@ def _squared_error(distribution: Distribution, qparams: QParams) -> Float64:
     return result
 
 
-def _divergence(distribution: Distribution, qparams: QParams, bins: int = 0) -> Float64:
+def _divergences(distribution: Distribution, qparams: QParams, bins: int = 0) -> Float64:
     """Return KL(P || Q): P the distribution, Q what is left when each level's mass is spread over its points.
 
     `bins` is how many points there are with those that have no mass, where these were left out.

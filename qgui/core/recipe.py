@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from qgui.core.training import Training
+
 RECIPE_VERSION = 1
 
 
@@ -40,6 +42,10 @@ AUTOMATIC_OBSERVERS = (
     ObserverKind.MSE,
     ObserverKind.ENTROPY,
 )
+
+#: The fields of a rule that ask for more than rounding to the nearest level, in the order in which they are done.
+Step = Literal["equalize", "correct_bias", "adaround"]
+STEPS: tuple[Step, ...] = ("equalize", "correct_bias", "adaround")
 
 WeightDtype = Literal["qint8", "quint8", "float16"]
 WeightScheme = Literal[
@@ -123,6 +129,12 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     correct_bias: bool = False
     adaround: bool = False
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the layer cannot be quantized without a calibration pass."""
+        static = self.mode in (Mode.STATIC, Mode.QAT)
+        return static or (self.mode is Mode.DYNAMIC and (self.correct_bias or self.adaround))
+
 
 FLOAT_RULE = Rule()
 
@@ -185,6 +197,7 @@ class Recipe(msgspec.Struct, frozen=True):
         model: Where the model comes from.
         data: Where the data comes from.
         rules: Layer path to rule. A layer without a rule stays float.
+        training: How the layers in mode `qat` are trained.
     """
 
     version: int = RECIPE_VERSION
@@ -192,6 +205,7 @@ class Recipe(msgspec.Struct, frozen=True):
     model: ModelReference = ModelReference()
     data: DataReference = DataReference()
     rules: dict[str, Rule] = {}
+    training: Training = Training()
 
     def rule(self, layer: str) -> Rule:
         """Return the rule of a layer path; float where nothing was decided."""
@@ -203,5 +217,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
     def digest(self) -> str:
         """Return a hash of everything that decides the result: 16 hexadecimal digits of SHA-256."""
-        content = msgspec.json.encode(self, order="sorted")
+        trains = any(rule.mode is Mode.QAT for rule in self.rules.values())
+        deciding = self if trains else msgspec.structs.replace(self, training=Training())
+        content = msgspec.json.encode(deciding, order="sorted")
         return hashlib.sha256(content).hexdigest()[:16]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from qgui.core.layers import ModelDescription
 from qgui.core.results import Accuracy, Comparison, DataDescription, ExportResult, LayerResult, MachineDescription
+from qgui.core.training_run import TrainingUpdate, told_score
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1c1c1e;
@@ -55,6 +56,24 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"({ratio:.2f} times smaller)"
     )
     return [*lines, *comparison.notes]
+
+
+def training_lines(update: TrainingUpdate) -> list[str]:
+    """Return what an update of a training says about finished epochs, a sentence a line."""
+    lines = []
+    if update.references is not None:
+        known = update.references
+        sides = [("float", known.float_score), ("static int8", known.static_score)]
+        told = ", ".join(f"{side} {told_score(known.name, value)}" for side, value in sides if value is not None)
+        lines.append(f"{known.name.capitalize()} on {known.samples} validation samples: {told}" if told else "")
+    for record in update.records:
+        left = f", {update.seconds_left:.0f} s left" if update.seconds_left else ""
+        score = f"score {record.score:.4f}, " if record.score != record.sqnr_db else ""
+        lines.append(
+            f"Epoch {record.epoch} of {update.epochs}: loss {record.loss:.4g}, validation loss "
+            f"{record.validation_loss:.4g}, {score}output SQNR {record.sqnr_db:.1f} dB{left}"
+        )
+    return [line for line in lines if line]
 
 
 def html(

@@ -27,6 +27,21 @@ class TensorQParams(msgspec.Struct, frozen=True):
     high: float
 
 
+class StepEffect(msgspec.Struct, frozen=True):
+    """What a step better than rounding does for a layer.
+
+    Attributes:
+        step: `equalize`, `correct_bias` or `adaround`.
+        before_db: SQNR of the layer's output without the step in dB, its inputs being exact; for `equalize` that of its
+            weight, whose inputs differ before and after.
+        after_db: The same with the step.
+    """
+
+    step: str
+    before_db: float
+    after_db: float
+
+
 class LayerResult(msgspec.Struct, frozen=True):
     """What became of a layer in the quantized model.
 
@@ -44,6 +59,7 @@ class LayerResult(msgspec.Struct, frozen=True):
         sqnr_db: Measured ratio of its output against the float model, None before comparing.
         float_ms: Median time in the float model in milliseconds, None before comparing.
         quantized_ms: Median time in the quantized model in milliseconds.
+        effects: What the steps better than rounding do for it.
     """
 
     name: str
@@ -59,6 +75,7 @@ class LayerResult(msgspec.Struct, frozen=True):
     sqnr_db: float | None = None
     float_ms: float | None = None
     quantized_ms: float | None = None
+    effects: tuple[StepEffect, ...] = ()
 
 
 class QuantizeResult(msgspec.Struct, frozen=True):
@@ -238,6 +255,26 @@ class DataDescription(msgspec.Struct, frozen=True):
     labelled: bool
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class SampleDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of one sample.
+
+    Attributes:
+        index: Index in the data set.
+        label: Class index; None where it has none.
+        class_name: Name of its class, empty where it is not known.
+        file: Image file it was read from, empty where there is none.
+        picture: PNG file that shows it, empty where it is no image.
+        problem: Why it could not be read, empty where it could.
+    """
+
+    index: int
+    label: int | None = None
+    class_name: str = ""
+    file: str = ""
+    picture: str = ""
+    problem: str = ""
 
 
 class MachineDescription(msgspec.Struct, frozen=True):

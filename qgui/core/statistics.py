@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from qgui.core.calibration import CalibrationSettings
 from qgui.core.errors import QguiError
 from qgui.core.recipe_file import write_atomically
 
@@ -100,6 +101,7 @@ class CalibrationRecord:
         batches: Number of batches.
         model: Fingerprint of the model's weights and graph.
         data: The data source, for showing.
+        settings: The decisions it was made with.
     """
 
     tensors: Mapping[str, TensorStatistics]
@@ -107,6 +109,12 @@ class CalibrationRecord:
     batches: int
     model: str
     data: str
+    settings: CalibrationSettings = field(default_factory=CalibrationSettings)
+
+    @property
+    def unfinite(self) -> tuple[str, ...]:
+        """Names of the tensors that held NaN or infinite values."""
+        return tuple(name for name, tensor in self.tensors.items() if tensor.nan or tensor.infinite)
 
 
 def rebin(counts: Float64, low: float, high: float, new_low: float, new_high: float, bins: int = BINS) -> Float64:
@@ -190,6 +198,7 @@ class _Index(msgspec.Struct):
     batches: int
     model: str
     data: str
+    settings: CalibrationSettings = CalibrationSettings()
 
 
 def save(record: CalibrationRecord, path: Path) -> None:
@@ -202,7 +211,7 @@ def save(record: CalibrationRecord, path: Path) -> None:
         _TensorRow(name, s.low, s.high, s.elements, s.total, s.energy, s.zeros, s.nan, s.infinite, s.lowest, s.highest)
         for name, s in record.tensors.items()
     ]
-    index = _Index(1, rows, record.samples, record.batches, record.model, record.data)
+    index = _Index(1, rows, record.samples, record.batches, record.model, record.data, record.settings)
     every = list(record.tensors.values())
     buffer = io.BytesIO()
     np.savez(
@@ -246,4 +255,4 @@ def load(path: Path) -> CalibrationRecord:
         )
         for i, row in enumerate(index.rows)
     }
-    return CalibrationRecord(tensors, index.samples, index.batches, index.model, index.data)
+    return CalibrationRecord(tensors, index.samples, index.batches, index.model, index.data, index.settings)

@@ -9,10 +9,10 @@ import torch
 from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
-from qgui.core.recipe import Recipe
+from qgui.core.recipe import Mode, Recipe
 from qgui.core.results import BackendTiming
-from qgui.engine import comparison, latency, machine, score
-from qgui.engine.data import Batch
+from qgui.engine import comparison, latency, machine
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.latency import NotTraceable, Variant
@@ -26,20 +26,21 @@ def measure(
 ) -> tuple[BackendTiming, ...]:
     """Convert for every engine of the machine, time all in alternation, and return them, fastest first.
 
-    Activations are limited to seven bits where an engine needs it. Engines that do not run come last.
+    Activations are limited to seven bits where an engine needs it. Engines that do not run come last. Layers that are
+    to be trained are measured as they are: training changes numbers, not the time they take.
     """
     model, opened = session.opened_model, session.opened_data
     batch = session.latency_batch(batch_size)
     check = next(opened.batches(opened.evaluation[: opened.reference.batch_size]))
     with torch.inference_mode():
-        reference = main_output(score.run(model.loaded.module, check)).float()
+        reference = main_output(check.run(model.loaded.module)).float()
     variants: list[Variant] = []
     ratios: dict[str, float] = {}
     problems: list[BackendTiming] = []
     for name in machine.backends():
         progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
         try:
-            built, _ = session.build(for_backend(recipe, name, model.description), progress)
+            built, _ = session.build(for_backend(untrained(recipe), name, model.description), progress)
             ratios[name] = _ratio(built, check, reference)
             variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
         except (QguiError, RuntimeError) as error:
@@ -69,15 +70,22 @@ def for_backend(recipe: Recipe, backend: str, model: ModelDescription) -> Recipe
     return legality.corrected_recipe(moved, model.layers)[0]
 
 
+def untrained(recipe: Recipe) -> Recipe:
+    """Return a recipe in which layers in mode qat are static."""
+    rules = recipe.rules.items()
+    static = {name: msgspec.structs.replace(rule, mode=Mode.STATIC) for name, rule in rules if rule.mode is Mode.QAT}
+    return recipe.with_rules(static)
+
+
 def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:
     with torch.inference_mode(), plain.engine(built.recipe.backend):
-        output = main_output(score.run(built.module, batch)).float()
+        output = main_output(batch.run(built.module)).float()
     noise = float((reference - output).double().square().sum())
     return ranges.decibel(float(reference.double().square().sum()), noise)
 
 
 def _both_runtimes(built: QuantizedModel, backend: str, batch: Batch, others: list[Batch]) -> list[Variant]:
-    variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module))]
+    variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module, copy=False))]
     try:
         script, _ = latency.torchscript(built.module, backend, batch, others)
     except NotTraceable:

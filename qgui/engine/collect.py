@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import fx
 
-from qgui.core.errors import QguiError
+from qgui.core.errors import NeedsConsent, QguiError
 from qgui.core.statistics import BINS, ExtremeSample, TensorStatistics, rebin
-from qgui.engine.data import Batch
+from qgui.engine import columns, moments
+from qgui.engine.batch import Batch
 from qgui.engine.progress import Progress
 
 #: Elements of one tensor and batch that go into the histogram at the most; extremes and sums see every element.
@@ -58,6 +59,8 @@ class Collector:
         lows, highs = flat.amin(1), flat.amax(1)
         low, high = float(lows.min()), float(highs.max())
         if not (math.isfinite(low) and math.isfinite(high)):
+            if by_sample:
+                self._remember_finite(flat, indices)
             flat = self._finite(flat)
             if flat.numel() == 0:
                 self._batch_min.append(self._batch_min[-1] if self._batch_min else 0.0)
@@ -97,6 +100,13 @@ class Collector:
         self._nan += nan
         self._infinite += infinite
         return flat[torch.isfinite(flat)].reshape(1, -1)
+
+    def _remember_finite(self, flat: torch.Tensor, indices: list[int]) -> None:
+        finite = torch.isfinite(flat)
+        some = finite.any(1)
+        lows = flat.masked_fill(~finite, math.inf).amin(1)[some].tolist()
+        highs = flat.masked_fill(~finite, -math.inf).amax(1)[some].tolist()
+        self._remember(lows, highs, [index for index, any_ in zip(indices, some.tolist(), strict=True) if any_])
 
     def _remember(self, lows: list[float], highs: list[float], indices: list[int]) -> None:
         lowest = [*self._lowest, *(ExtremeSample(i, v) for i, v in zip(indices, lows, strict=True))]
@@ -139,12 +149,17 @@ class Collector:
 
 
 class _Observing(fx.Interpreter):
-    """Runs the fused float graph and hands the wanted tensors to their collectors."""
+    """Runs the fused float graph and hands the wanted tensors, and what weighted layers read, to their collectors."""
 
-    def __init__(self, module: fx.GraphModule, collectors: dict[str, Collector]) -> None:
+    def __init__(
+        self, module: fx.GraphModule, collectors: dict[str, Collector], inputs: moments.MomentCollector | None
+    ) -> None:
         super().__init__(module)
         self._collectors = collectors
+        self._inputs = inputs
+        self._weighted = columns.weighted_nodes(module) if inputs is not None else {}
         self.indices: list[int] = []
+        self.turn = 0
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -153,11 +168,20 @@ class _Observing(fx.Interpreter):
             found = value[0] if isinstance(value, tuple) and value else value
             if isinstance(found, torch.Tensor) and found.is_floating_point():
                 collector.update(found, self.indices)
+        if self._inputs is not None:
+            weighted = self._weighted.get(n.name)
+            columns.watch(self, n, value, weighted, moments.POSITIONS, self._inputs.take, self.turn)
         return value
 
 
 def collect(
-    fused: fx.GraphModule, wanted: Mapping[str, str], batches: Iterable[Batch], total: int, progress: Progress
+    fused: fx.GraphModule,
+    wanted: Mapping[str, str],
+    batches: Iterable[Batch],
+    total: int,
+    progress: Progress,
+    inputs: moments.MomentCollector | None = None,
+    finite_only: bool = False,
 ) -> tuple[dict[str, TensorStatistics], int]:
     """Return the statistics of tensors after one pass over calibration batches, and the number of batches.
 
@@ -167,47 +191,57 @@ def collect(
         batches: Calibration batches.
         total: Number of calibration samples, for progress.
         progress: Told after every batch.
+        inputs: Is told what weighted layers read.
+        finite_only: Whether to leave NaN and infinite values out instead of stopping at them.
 
     Raises:
-        QguiError: The model raises, or an activation is NaN or infinite.
+        NeedsConsent: An activation is NaN or infinite, and only finite ones are not asked for.
+        QguiError: The model raises, or an activation holds no finite value at all.
         Cancelled: The person asked to stop.
     """
     collectors = {name: Collector() for name in wanted}
-    interpreter = _Observing(fused, collectors)
+    interpreter = _Observing(fused, collectors, inputs)
     names = [str(node.target) for node in fused.graph.nodes if node.op == "placeholder"]
     done = count = 0
     progress.step("Calibrating", 0, total)
     with torch.inference_mode():
         for batch in batches:
-            interpreter.indices = batch.indices
+            interpreter.indices, interpreter.turn = batch.indices, count
             try:
-                interpreter.run(*positional(batch, names))
+                interpreter.run(*batch.positional(names))
             except Exception as error:
                 why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 what = f"Calibration stopped at sample {batch.indices[0]}"
                 raise QguiError(what, why, "Check that the data has the shape the model takes.") from error
             done, count = done + len(batch.indices), count + 1
-            _refuse_unfinite(collectors, wanted, batch.indices[0])
+            if not finite_only:
+                _refuse_unfinite(collectors, wanted, batch.indices[0])
             progress.step("Calibrating", done, total)
-    return {name: collector.result() for name, collector in collectors.items()}, count
+    found = {name: collector.result() for name, collector in collectors.items()}
+    _refuse_empty(found, wanted)
+    return found, count
 
 
 def _refuse_unfinite(collectors: dict[str, Collector], layers: Mapping[str, str], sample: int) -> None:
     broken = [layers[name] for name, collector in collectors.items() if collector.unfinite]
     if broken:
         others = f" and {len(broken) - 1} after it hold" if len(broken) > 1 else " holds"
-        raise QguiError(
+        raise NeedsConsent(
             "Calibration stopped",
             f"the output of {broken[0]}{others} NaN or infinite values, first in the batch of sample {sample}",
-            "Look at that layer's weights and at the sample; no range can be chosen from such values.",
+            "Look at that layer's weights and at the sample, leave the sample out (--exclude), "
+            "or agree to ranges from the finite values only (--finite-only).",
         )
 
 
-def positional(batch: Batch, names: list[str]) -> tuple[Any, ...]:
-    """Return a batch's inputs in the order of a graph's placeholders."""
-    if isinstance(batch.inputs, dict):
-        return tuple(batch.inputs[name] for name in names if name in batch.inputs)
-    return tuple(batch.inputs)
+def _refuse_empty(found: Mapping[str, TensorStatistics], layers: Mapping[str, str]) -> None:
+    empty = [layers[name] for name, tensor in found.items() if not tensor.elements and (tensor.nan or tensor.infinite)]
+    if empty:
+        raise QguiError(
+            "Calibration stopped",
+            f"the output of {empty[0]} holds no finite value in any sample",
+            "Look at that layer's weights: there is nothing from which a range could be chosen.",
+        )
 
 
 def fingerprint(module: torch.nn.Module) -> str:

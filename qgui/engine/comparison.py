@@ -35,7 +35,7 @@ def compare(session: Session, progress: Progress, threads: int = 1, batch_size: 
     variants, notes = _variants(session, batch_size)
     times = latency.measure(variants, threads, runs, progress)
     latencies = tuple(latency.latency_of(v, t) for v, t in zip(variants, times, strict=True))
-    notes += [*model.description.notes, *opened.notes]
+    notes += [*scores.notes, *model.description.notes, *opened.notes]
     layers = _profiled(session, threads, progress)
     eager = next(x for x in latencies if x.subject == "float" and x.runtime == "eager")
     best = min((x for x in latencies if x.subject == "quantized"), key=lambda x: x.median_ms)
@@ -70,8 +70,8 @@ def _variants(session: Session, batch_size: int) -> tuple[list[Variant], list[st
     batch = session.latency_batch(batch_size)
     backend, module = result.recipe.backend, model.loaded.module
     variants = [
-        Variant("float", "eager", "", lambda: batch.run(module)),
-        Variant("quantized", "eager", backend, lambda: batch.run(result.module)),
+        Variant("float", "eager", "", lambda: batch.run(module, copy=False)),
+        Variant("quantized", "eager", backend, lambda: batch.run(result.module, copy=False)),
     ]
     others = list(session.check_batches(CHECKED_SAMPLES))
     try:
@@ -88,17 +88,18 @@ def _variants(session: Session, batch_size: int) -> tuple[list[Variant], list[st
 def _profiled(session: Session, threads: int, progress: Progress) -> tuple[LayerResult, ...]:
     model, opened, result = session.opened_model, session.opened_data, session.quantized_model
     progress.step("Measuring layers", 0, 2)
-    rows = quantized.layer_results(model.description, model.graphs, result)
+    graphs = session.graphs_for(result.recipe)
+    rows = quantized.layer_results(model.description, graphs, result)
     samples = list(opened.batches(opened.evaluation[:_PROFILE_SAMPLES]))
     batch = session.latency_batch(1)
     sqnr: dict[str, float] = {}
     float_ms: dict[str, float] = {}
     int8_ms: dict[str, float] = {}
-    if model.graphs is not None:
-        sqnr = profile.layer_sqnr(model.description, model.graphs, result, samples)
+    if graphs is not None:
+        sqnr = profile.layer_sqnr(model.description, graphs, result, samples)
         progress.step("Measuring layers", 1, 2)
         with latency.pinned_threads(threads):
-            float_ms, int8_ms = profile.layer_latency(model.description, model.graphs, result, batch, _PROFILE_RUNS)
+            float_ms, int8_ms = profile.layer_latency(model.description, graphs, result, batch, _PROFILE_RUNS)
     else:
         names = [layer.name for layer in model.description.layers if layer.kind == "inside"]
         with latency.pinned_threads(threads):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,36 +16,12 @@ from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference
 from qgui.core.results import DataDescription
 from qgui.engine import images, python_source
+from qgui.engine.batch import Batch, join
+from qgui.engine.python_data import ArraySamples, samples_of, tensor_of
 from qgui.engine.sources import example_module
 
 WHAT = "Could not open the data"
 _RANDOM_SAMPLES = 64
-
-Inputs = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
-
-
-@dataclass
-class Batch:
-    """Some samples.
-
-    Attributes:
-        inputs: Positional tensors, or keyword tensors.
-        target: Class indices or anything a metric wants, shape `(batch, ...)`; None without labels.
-        indices: Index of every sample in the data set.
-    """
-
-    inputs: Inputs
-    target: torch.Tensor | None
-    indices: list[int]
-
-    @property
-    def tensors(self) -> list[torch.Tensor]:
-        """All input tensors."""
-        return list(self.inputs.values()) if isinstance(self.inputs, dict) else list(self.inputs)
-
-    def run(self, model: Any) -> Any:
-        """Return the model's outputs for these inputs."""
-        return model(**self.inputs) if isinstance(self.inputs, dict) else model(*self.inputs)
 
 
 class Samples(Protocol):
@@ -69,7 +44,7 @@ class Data:
         samples: The samples.
 
     Raises:
-        QguiError: There are too few samples.
+        QguiError: There are too few samples, or those left out leave none or do not exist.
     """
 
     def __init__(self, reference: DataReference, samples: Samples) -> None:
@@ -84,7 +59,21 @@ class Data:
             reference = msgspec.structs.replace(reference, calibrate=count // 2)
             note = f"There are {count} samples: {count // 2} of them calibrate, so that others are left to evaluate."
             self.notes = (*self.notes, note)
-        self.calibration, self.evaluation = split(count, reference, held_out)
+        chosen, self.evaluation = split(count, reference, held_out)
+        self.calibration = without(chosen, reference.excluded, count)
+        idle = sorted(set(reference.excluded).difference(chosen))
+        if idle:
+            note = f"Left out, but not among the calibration samples anyway: {', '.join(map(str, idle))}."
+            self.notes = (*self.notes, note)
+
+    def under(self, reference: DataReference) -> Data:
+        """Return the same samples, with those left out of calibration that another reference leaves out.
+
+        Raises:
+            QguiError: None is left, or one does not exist.
+        """
+        choices = {"excluded": reference.excluded, "finite_only": reference.finite_only}
+        return Data(msgspec.structs.replace(self.reference, **choices), self.samples)
 
     @cached_property
     def first(self) -> Batch:
@@ -105,7 +94,7 @@ class Data:
         waiting: list[Batch] = []
         for index in indices:
             sample = self.samples[index]
-            alike = not waiting or [t.shape for t in waiting[0].tensors] == [t.shape for t in sample.tensors]
+            alike = not waiting or _shapes(waiting[0]) == _shapes(sample)
             if waiting and (len(waiting) == size or not alike):
                 yield join(waiting)
                 waiting = []
@@ -125,6 +114,10 @@ class Data:
             classes=self.samples.classes,
             notes=self.notes,
         )
+
+
+def _shapes(batch: Batch) -> list[torch.Size]:
+    return [tensor.shape for tensor in (*batch.tensors, batch.target) if tensor is not None]
 
 
 def split(count: int, reference: DataReference, held_out: int = 0) -> tuple[list[int], list[int]]:
@@ -154,16 +147,28 @@ def split(count: int, reference: DataReference, held_out: int = 0) -> tuple[list
     return sorted(calibration), sorted(evaluation)
 
 
-def join(samples: Sequence[Batch]) -> Batch:
-    """Return one batch of several samples of equal shapes."""
-    first = samples[0]
-    if isinstance(first.inputs, dict):
-        inputs: Inputs = {key: torch.cat([s.inputs[key] for s in samples]) for key in first.inputs}  # type: ignore[call-overload]
-    else:
-        inputs = tuple(torch.cat(parts) for parts in zip(*(s.inputs for s in samples), strict=True))
-    targets = [s.target for s in samples]
-    target = None if any(t is None for t in targets) else torch.cat([t for t in targets if t is not None])
-    return Batch(inputs, target, [index for s in samples for index in s.indices])
+def without(calibration: Sequence[int], excluded: Sequence[int], count: int) -> list[int]:
+    """Return the calibration samples that are not left out.
+
+    Args:
+        calibration: Indices of the calibration samples.
+        excluded: Indices of samples to leave out.
+        count: Number of samples in the data.
+
+    Raises:
+        QguiError: An index is not that of a sample, or no sample is left.
+    """
+    what = "Could not leave samples out of calibration"
+    unknown = [index for index in excluded if not 0 <= index < count]
+    if unknown:
+        why = f"there is no sample {unknown[0]}; the data holds {count}"
+        raise QguiError(what, why, f"Name samples from 0 to {count - 1}.")
+    gone = set(excluded)
+    left = [index for index in calibration if index not in gone]
+    if not left:
+        why = f"all {len(calibration)} calibration samples are left out"
+        raise QguiError(what, why, "Take at least one back, or calibrate with more samples.")
+    return left
 
 
 def open_data(reference: DataReference) -> Data:
@@ -176,7 +181,7 @@ def open_data(reference: DataReference) -> Data:
     if kind == "example":
         samples: Samples = _example(rest)
     elif kind == "folder":
-        samples = images.ImageFolder(Path(rest), reference)
+        samples = images.ImageFolder(Path(rest).expanduser(), reference)
     elif kind == "random":
         samples = RandomSamples(_shape(rest))
     elif reference.source.endswith(".npz"):
@@ -184,34 +189,6 @@ def open_data(reference: DataReference) -> Data:
     else:
         samples = _python(reference.source)
     return Data(reference, samples)
-
-
-class ArraySamples:
-    """Samples held in arrays.
-
-    Args:
-        x: Shape `(samples, ...)`.
-        y: Shape `(samples,)`, or None.
-        classes: Class names.
-        notes: What the person should know.
-    """
-
-    def __init__(
-        self, x: torch.Tensor, y: torch.Tensor | None, classes: Sequence[str] = (), notes: Sequence[str] = ()
-    ) -> None:
-        self._x, self._y = x, y
-        self.labelled = y is not None
-        self.classes = tuple(classes)
-        self.notes = tuple(notes)
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._x)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return one sample as a batch of one."""
-        target = None if self._y is None else self._y[index : index + 1]
-        return Batch((self._x[index : index + 1],), target, [index])
 
 
 class RandomSamples:
@@ -236,93 +213,6 @@ class RandomSamples:
         """Return one sample as a batch of one."""
         generator = torch.Generator().manual_seed(index)
         return Batch((torch.randn((1, *self._shape), generator=generator),), None, [index])
-
-
-class ListedSamples:
-    """Samples cut from batches that a callable returned."""
-
-    def __init__(self, batches: Sequence[Batch], notes: Sequence[str] = ()) -> None:
-        self._samples = [piece for batch in batches for piece in _cut(batch)]
-        for index, piece in enumerate(self._samples):
-            piece.indices = [index]
-        self.labelled = all(piece.target is not None for piece in self._samples)
-        self.classes: tuple[str, ...] = ()
-        self.notes = tuple(notes)
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return one sample as a batch of one."""
-        return self._samples[index]
-
-
-class DatasetSamples:
-    """Samples of a map-style `torch.utils.data.Dataset`."""
-
-    def __init__(self, dataset: Any, source: str) -> None:
-        self._dataset, self._source = dataset, source
-        self.labelled = self._read(0).target is not None if len(dataset) else False
-        self.classes = tuple(str(name) for name in getattr(dataset, "classes", ()))
-        self.notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return one sample as a batch of one."""
-        return self._read(index)
-
-    def _read(self, index: int) -> Batch:
-        item = python_source.call(lambda: self._dataset[index], self._source, f"Could not read sample {index}")
-        batch = as_batch(item, self._source)
-        if isinstance(batch.inputs, dict):
-            inputs: Inputs = {key: value.unsqueeze(0) for key, value in batch.inputs.items()}
-        else:
-            inputs = tuple(value.unsqueeze(0) for value in batch.inputs)
-        return Batch(inputs, None if batch.target is None else batch.target.unsqueeze(0), [index])
-
-
-def as_batch(item: Any, source: str) -> Batch:
-    """Return a batch of what a data set or iterable gave: `(inputs, target)`, or inputs alone.
-
-    Raises:
-        QguiError: It is nothing of that kind.
-    """
-    inputs, target = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
-    if isinstance(inputs, Mapping):
-        found: Inputs = {str(key): _tensor(value, source) for key, value in inputs.items()}
-    elif isinstance(inputs, (tuple, list)):
-        found = tuple(_tensor(value, source) for value in inputs)
-    else:
-        found = (_tensor(inputs, source),)
-    return Batch(found, None if target is None else _tensor(target, source), [])
-
-
-def _tensor(value: Any, source: str) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return value
-    try:
-        return torch.as_tensor(np.asarray(value) if not isinstance(value, (int, float)) else value)
-    except (TypeError, ValueError) as error:
-        hint = "Let it give (inputs, target) with tensors or arrays; use a transform for images."
-        raise QguiError(WHAT, f"{source} gave a {type(value).__name__} where a tensor is needed", hint) from error
-
-
-def _cut(batch: Batch) -> list[Batch]:
-    count = batch.tensors[0].shape[0] if batch.tensors[0].dim() else 1
-    pieces = []
-    for i in range(count):
-        if isinstance(batch.inputs, dict):
-            inputs: Inputs = {key: value[i : i + 1] for key, value in batch.inputs.items()}
-        else:
-            inputs = tuple(value[i : i + 1] for value in batch.inputs)
-        pieces.append(
-            Batch(inputs, None if batch.target is None else batch.target.reshape(count, -1)[i].reshape(-1), [])
-        )
-    return pieces
 
 
 def _example(name: str) -> Samples:
@@ -354,23 +244,34 @@ def _shape(text: str) -> tuple[int, ...]:
 def _arrays(path: Path) -> Samples:
     if not path.is_file():
         raise QguiError(WHAT, f"there is no file {path}", "Check the path.")
+    if not zipfile.is_zipfile(path):
+        raise QguiError(WHAT, f"{path} is damaged or no .npz file", "Save it again with numpy.savez.")
     try:
         # numpy leaves a file open that it opened itself and could not read.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = list(arrays.files)
             x = arrays["x"] if "x" in names else None
             y = arrays["y"] if "y" in names else None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise QguiError(
-            WHAT, f"{path} is damaged or no .npz file ({error})", "Save it again with numpy.savez."
-        ) from error
+    except Exception as error:  # A damaged archive raises whatever its first wrong byte leads to.
+        why = f"{path} is damaged or no .npz file ({error})"
+        raise QguiError(WHAT, why, "Save it again with numpy.savez.") from error
     if x is None:
         raise QguiError(WHAT, f"{path} holds {', '.join(names) or 'nothing'}, but no array x", "Name the inputs x.")
+    if x.ndim == 0 or (y is not None and y.ndim == 0):
+        name = "x" if x.ndim == 0 else "y"
+        hint = "Let the first dimension count the samples."
+        raise QguiError(WHAT, f"{name} in {path} is a single number", hint)
     if y is not None and len(y) != len(x):
         raise QguiError(WHAT, f"{path} holds {len(x)} inputs and {len(y)} labels", "Give one label per input.")
-    tensor = torch.from_numpy(x)
-    tensor = tensor.float() if tensor.is_floating_point() else tensor
-    return ArraySamples(tensor, None if y is None else torch.from_numpy(y))
+    return ArraySamples(_numbers(x, "x", path), None if y is None else _numbers(y, "y", path))
+
+
+def _numbers(array: np.ndarray[Any, Any], name: str, path: Path) -> torch.Tensor:
+    try:
+        return tensor_of(array)
+    except TypeError as error:
+        hint = "Save numbers: float inputs, and the index of its class for each sample."
+        raise QguiError(WHAT, f"{name} in {path} holds {array.dtype}, not numbers", hint) from error
 
 
 def _python(source: str) -> Samples:
@@ -378,13 +279,4 @@ def _python(source: str) -> Samples:
         hint = "Write example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, package.module:CALLABLE or random:SHAPE."
         raise QguiError(WHAT, f"'{source}' is no data source", hint)
     found = python_source.call(python_source.load_callable(source, WHAT), source, WHAT)
-    if hasattr(found, "__getitem__") and hasattr(found, "__len__") and not isinstance(found, (list, tuple)):
-        if hasattr(found, "batch_size") and hasattr(found, "dataset"):
-            return ListedSamples([as_batch(item, source) for item in found])
-        return DatasetSamples(found, source)
-    try:
-        batches = [as_batch(item, source) for item in found]
-    except TypeError as error:
-        why = f"{source} returned a {type(found).__name__}"
-        raise QguiError(WHAT, why, "Let it return a Dataset or an iterable of (inputs, target) batches.") from error
-    return ListedSamples([batch for batch in batches if batch.tensors])
+    return samples_of(found, source)

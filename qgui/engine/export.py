@@ -1,4 +1,7 @@
-"""Exporting: each format is written beside its place, opened again in a fresh process, compared, then put in place."""
+"""Exporting: each format is written beside its place, opened again in a fresh process, compared, then put in place.
+
+All come into place together at the end, so that a failure or a cancelled job leaves every earlier file as it was.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +22,6 @@ from qgui.core import recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.results import ExportResult
 from qgui.engine import latency
-from qgui.engine.data import Batch
 from qgui.engine.fx import plain, script
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
@@ -29,6 +32,8 @@ CHECKED_SAMPLES = 8
 #: Greatest difference that still counts as the same, relative to the greatest output.
 TOLERANCE = 1e-5
 _TIME_LIMIT = 600
+#: Seconds between two looks at whether the person asked to stop.
+_ASKED_EVERY = 0.1
 
 
 @dataclass
@@ -69,11 +74,19 @@ def export(session: Session, folder: Path, formats: Sequence[str], progress: Pro
         folder.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".qgui-export-", dir=folder))
         scale = _write_samples(session, staging / "samples.pt")
-        results = []
+        results, ready = [], []
         for index, name in enumerate(formats):
             progress.step("Exporting", index, len(formats))
-            results.append(_one(session, name, folder, staging, scale))
+            try:
+                written = FORMATS[name](session, staging)
+            except latency.NotTraceable as error:
+                results.append(ExportResult(name, "", 0, False, None, f"Not possible: {error}."))
+                continue
+            results.append(_checked(session, name, written, staging, folder, scale, progress))
+            ready.append(written.name)
         progress.step("Exporting", len(formats), len(formats))
+        for name in ready:
+            _put_in_place(staging / name, folder / name)
         return tuple(results)
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
@@ -84,12 +97,11 @@ def export(session: Session, folder: Path, formats: Sequence[str], progress: Pro
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _one(session: Session, name: str, folder: Path, staging: Path, scale: float) -> ExportResult:
-    try:
-        written = FORMATS[name](session, staging)
-    except latency.NotTraceable as error:
-        return ExportResult(name, "", 0, verified=False, max_abs_diff=None, message=f"Not possible: {error}.")
-    found = _in_fresh_process(written.check)
+def _checked(
+    session: Session, name: str, written: _Written, staging: Path, folder: Path, scale: float, progress: Progress
+) -> ExportResult:
+    """Return what a fresh process found in a file that lies in the staging folder, under the path it will have."""
+    found = _in_fresh_process(written.check, progress)
     difference = found.get("max_abs_diff")
     if "problem" in found:
         verified, message = False, f"The fresh process could not open it: {found['problem']}"
@@ -99,14 +111,10 @@ def _one(session: Session, name: str, folder: Path, staging: Path, scale: float)
     else:
         verified = float(str(difference)) <= TOLERANCE * max(scale, 1e-12)
         message = "Same outputs in a fresh process." if verified else "The fresh process computes other outputs."
-    target = folder / written.name
-    size = _size(staging / written.name)
-    _put_in_place(staging / written.name, target)
-    opened = target if target.is_file() else target / written.opened.name
     return ExportResult(
         name,
-        str(opened),
-        size,
+        str(folder / written.opened.relative_to(staging)),
+        _size(staging / written.name),
         verified,
         None if difference is None else float(str(difference)),
         f"{message} {written.note}".strip(),
@@ -139,31 +147,42 @@ def _write_samples(session: Session, path: Path) -> float:
     with torch.inference_mode():
         for batch in session.check_batches(CHECKED_SAMPLES):
             outputs.append(main_output(session.run_quantized(batch)).float().clone())
-            inputs.append(_plain_inputs(batch))
+            inputs.append(batch.copied())
     torch.save({"inputs": inputs, "outputs": outputs, "backend": session.quantized_model.recipe.backend}, path)
     return max(float(output.abs().max()) for output in outputs)
 
 
-def _plain_inputs(batch: Batch) -> object:
-    if isinstance(batch.inputs, dict):
-        return {key: value.clone() for key, value in batch.inputs.items()}
-    return tuple(value.clone() for value in batch.inputs)
-
-
-def _in_fresh_process(command: list[str]) -> dict[str, object]:
+def _in_fresh_process(command: list[str], progress: Progress) -> dict[str, object]:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIME_LIMIT, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"problem": f"it took longer than {_TIME_LIMIT} s"}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        told = done.stderr.strip().splitlines()
-        return {"problem": told[-1] if told else f"it ended with code {done.returncode}"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            output, errors = _waited_for(process, progress)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return {"problem": f"it took longer than {_TIME_LIMIT} s"}
+        except BaseException:
+            process.kill()
+            raise
+    lines = output.strip().splitlines()
+    if process.returncode != 0 or not lines:
+        told = errors.strip().splitlines()
+        return {"problem": told[-1] if told else f"it ended with code {process.returncode}"}
     found: dict[str, object] = json.loads(lines[-1])
     return found
+
+
+def _waited_for(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str]:
+    """Return what a process wrote until its end, and ask on the way whether to stop."""
+    deadline = time.monotonic() + _TIME_LIMIT
+    while True:
+        progress.check()
+        try:
+            return process.communicate(timeout=_ASKED_EVERY)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
 
 
 def fresh_python(*arguments: str) -> list[str]:

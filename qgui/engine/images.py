@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference
+from qgui.engine.batch import Batch
 
-if TYPE_CHECKING:
-    from qgui.engine.data import Batch
-
+WHAT = "Could not open the data"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"})
 
 
@@ -34,24 +33,28 @@ class ImageFolder:
 
     def __init__(self, folder: Path, reference: DataReference) -> None:
         if not folder.is_dir():
-            raise QguiError("Could not open the data", f"there is no folder {folder}", "Check the path.")
-        directories = sorted(path for path in folder.iterdir() if path.is_dir())
-        listing = folder / "classes.txt"
-        lines = [line.strip() for line in listing.read_text().splitlines()] if listing.is_file() else []
-        self.classes = tuple(line for line in lines if line) or tuple(path.name for path in directories)
+            raise QguiError(WHAT, f"there is no folder {folder}", "Check the path.")
+        directories = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        self.classes = _listed_classes(folder / "classes.txt") or tuple(path.name for path in directories)
         labels = {name: index for index, name in enumerate(self.classes)}
         self._images: list[tuple[Path, int]] = []
         strangers = [path.name for path in directories if path.name not in labels]
         if strangers:
             why = f"classes.txt does not list {', '.join(strangers[:3])}"
-            raise QguiError("Could not open the data", why, "Add the names to classes.txt, or remove that file.")
+            raise QguiError(WHAT, why, "Add the names to classes.txt, or remove that file.")
         for directory in directories:
-            files = sorted(p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES)
+            shown = (p for p in directory.iterdir() if not p.name.startswith("."))
+            files = sorted(p for p in shown if p.suffix.lower() in SUFFIXES)
             self._images.extend((path, labels[directory.name]) for path in files)
         if not self._images:
             hint = "Choose a folder with one directory per class and images in each."
-            raise QguiError("Could not open the data", f"{folder} holds no images", hint)
+            loose = sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+            where = " in directories, only beside them" if loose else ""
+            raise QguiError(WHAT, f"{folder} holds no images{where}", hint)
         self.notes: tuple[str, ...] = ()
+        if reference.crop > reference.resize:
+            sides = f"the crop of {reference.crop} pixels is wider than images resized to {reference.resize}"
+            self.notes = (f"The images have black edges: {sides}.",)
         self._transform = transform_of(reference)
 
     def __len__(self) -> int:
@@ -66,8 +69,6 @@ class ImageFolder:
         """
         from PIL import Image, UnidentifiedImageError
 
-        from qgui.engine.data import Batch
-
         path, label = self._images[index]
         try:
             with Image.open(path) as image:
@@ -81,10 +82,28 @@ class ImageFolder:
         return self._images[index][0]
 
 
+def _listed_classes(listing: Path) -> tuple[str, ...]:
+    """Return the class names in the order of their labels; none where there is no list."""
+    if not listing.is_file():
+        return ()
+    try:
+        lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise QguiError(WHAT, f"{listing} cannot be read ({error})", "Save it as UTF-8 text, a name a line.") from error
+    names = tuple(line for line in lines if line)
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise QguiError(WHAT, f"{listing} lists {twice[0]} twice", "Let every line name another class.")
+    return names
+
+
 def transform_of(reference: DataReference):  # type: ignore[no-untyped-def]
     """Return the torchvision transform that a data reference describes: resize, central crop, scale, normalize."""
     from torchvision import transforms
 
+    if not all(math.isfinite(value) for value in (*reference.mean, *reference.std)) or 0.0 in reference.std:
+        why = f"images cannot be normalized with mean {reference.mean} and deviation {reference.std}"
+        raise QguiError(WHAT, why, "Give finite numbers, and deviations other than 0.")
     modes = {
         "bilinear": transforms.InterpolationMode.BILINEAR,
         "bicubic": transforms.InterpolationMode.BICUBIC,

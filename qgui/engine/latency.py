@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from qgui.core.results import Latency
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
@@ -127,7 +127,7 @@ def torchscript(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                traced = torch.jit.trace(wrapped, tuple(batch.tensors), check_trace=False)
+                traced = torch.jit.trace(wrapped, _copies(batch.tensors), check_trace=False)
                 frozen = torch.jit.freeze(traced.eval())
             except Exception as error:
                 lines = str(error).strip().splitlines()
@@ -135,6 +135,10 @@ def torchscript(
         branches = any("Python boolean" in str(w.message) for w in caught)
         note = _note_on_branches(wrapped, frozen, others) if branches else ""
     return frozen, note
+
+
+def _copies(tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return tuple(tensor.clone() for tensor in tensors)
 
 
 def _note_on_branches(model: nn.Module, program: torch.jit.ScriptModule, others: Sequence[Batch]) -> str:
@@ -147,7 +151,7 @@ def _note_on_branches(model: nn.Module, program: torch.jit.ScriptModule, others:
         for factor in (1.0, -1.0, 10.0) if floats else (1.0,):
             inputs = [t * factor if t.is_floating_point() else t for t in batch.tensors]
             try:
-                expected, found = main_output(model(*inputs)), main_output(program(*inputs))
+                expected, found = main_output(model(*_copies(inputs))), main_output(program(*_copies(inputs)))
             except Exception as error:
                 raise NotTraceable(refused) from error
             scale = float(expected.abs().max()) + 1e-12

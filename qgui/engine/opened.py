@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from qgui.core import advice
+from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import ModelReference
-from qgui.engine import collect, sources
-from qgui.engine.data import Batch
-from qgui.engine.fx import describe, plain
+from qgui.engine import sources
+from qgui.engine.batch import Batch
+from qgui.engine.fx import describe, inside, plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.outputs import main_output
 
@@ -44,11 +44,10 @@ def traced(reference: ModelReference, loaded: sources.LoadedModel, sample: Batch
     given = _given(model, sample)
     graphs, note = None, ""
     try:
-        inputs = None
-        if sample is not None:
-            inputs = collect.positional(sample, given)
-        graphs = describe.graphs_of(model, given, inputs)
-        note = _unfaithful(graphs, model, sample, inputs) if sample is not None and inputs is not None else ""
+        graphs = describe.graphs_of(model, given, sample.positional(given) if sample is not None else None)
+        note = _unfaithful(graphs, model, sample, given) if sample is not None else ""
+    except QguiError:
+        raise
     except plain.Untraceable as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         note = describe.reason_of(type(model).__name__, cause)
@@ -56,7 +55,7 @@ def traced(reference: ModelReference, loaded: sources.LoadedModel, sample: Batch
         note = describe.reason_of(type(model).__name__, error)
     if note:
         graphs = None
-    return OpenedModel(reference, loaded, graphs, _described(reference, loaded, graphs, note), given)
+    return OpenedModel(reference, loaded, graphs, _described(reference, loaded, sample, graphs, note), given)
 
 
 def _given(model: nn.Module, sample: Batch | None) -> list[str]:
@@ -68,28 +67,35 @@ def _given(model: nn.Module, sample: Batch | None) -> list[str]:
     return list(parameters)[: len(sample.inputs)]
 
 
-def _unfaithful(graphs: Graphs, model: nn.Module, sample: Batch, inputs: tuple[Any, ...]) -> str:
+def _unfaithful(graphs: Graphs, model: nn.Module, sample: Batch, given: list[str]) -> str:
     """Return why the trace does not compute what the model computes; empty where it does."""
     with torch.inference_mode():
         expected = main_output(sample.run(model)).float()
-        found = main_output(graphs.canonical(*inputs)).float()
+        found = main_output(graphs.canonical(*sample.positional(given))).float()
     same = expected.shape == found.shape and torch.allclose(expected, found, rtol=1e-3, atol=1e-4, equal_nan=True)
     return "" if same else f"{type(model).__name__}: its trace gives other outputs than the model itself"
 
 
 def _described(
-    reference: ModelReference, loaded: sources.LoadedModel, graphs: Graphs | None, note: str
+    reference: ModelReference, loaded: sources.LoadedModel, sample: Batch | None, graphs: Graphs | None, note: str
 ) -> ModelDescription:
     model = loaded.module
     if graphs is not None:
         rows = describe.Rows(model, graphs)
         layers, tensors = rows.layers(), rows.tensors()
         leaves = [path for path in graphs.leaves if path]
-        many = f"{len(leaves)} modules do" if len(leaves) > 1 else "One module does"
-        note = f"{many} not trace and stay whole: {', '.join(leaves[:5])}." if leaves else ""
+        what = f"{len(leaves)} modules do not trace and stay whole"
+        what = what if len(leaves) > 1 else "One module does not trace and stays whole"
+        more = ", …" if len(leaves) > 5 else ""
+        note = f"{what}: {', '.join(leaves[:5])}{more}." if leaves else ""
     else:
-        layers, tensors = tuple(describe.inside_rows(model, "")), ()
-        note = f"The model does not trace ({note}). Its Linear, recurrent and embedding layers can be dynamic."
+        layers, tensors = tuple(inside.inside_rows(model, "")), ()
+        what = "Its Linear, recurrent and embedding layers can be dynamic."
+        if not layers:
+            what = "It has no Linear, recurrent or embedding layers, which alone can be quantized without a trace."
+        note = f"The model does not trace ({note}). {what}"
+    if sample is not None:
+        layers = inside.with_shapes(layers, model, lambda: sample.run(model))
     values = [*model.parameters(), *model.buffers()]
     return ModelDescription(
         source=reference.source,

@@ -25,6 +25,19 @@ class Progress:
         self._phase = ""
         self._began = self._told = 0.0
 
+    def check(self) -> None:
+        """Raise `Cancelled` when asked to stop, where there is nothing to tell.
+
+        Raises:
+            Cancelled: The person asked to stop.
+        """
+        if self._cancelled():
+            raise Cancelled
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count time in which the job rested when estimating the time left."""
+        self._began += seconds
+
     def step(self, phase: str, done: int, total: int) -> None:
         """Tell how far a phase is.
 
@@ -36,8 +49,7 @@ class Progress:
         Raises:
             Cancelled: The person asked to stop.
         """
-        if self._cancelled():
-            raise Cancelled
+        self.check()
         now = time.monotonic()
         if phase != self._phase:
             self._phase, self._began, self._told = phase, now, 0.0

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qgui.core.errors import QguiError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def split_callable(source: str) -> tuple[str, str] | None:
@@ -47,14 +50,38 @@ def call(function: Callable[..., Any], source: str, what: str, *args: Any) -> An
     """Return what a person's callable returns.
 
     Raises:
-        QguiError: It raises.
+        QguiError: It raises, or wants to end the program.
     """
     try:
         return function(*args)
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{source} raised {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    except QguiError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"{source} raised {type(error).__name__}: {error}{_place_of(error)}"
         raise QguiError(what, why, "Correct it, then try again.", traceback.format_exc()) from error
+
+
+def _place_of(error: BaseException) -> str:
+    """Return file and line of the innermost code that is neither of this program nor of a library."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    frames = [frame for frame in frames if _PACKAGE not in Path(frame.filename).parents]
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def folder_of_package(name: str) -> Path | None:
+    """Return the folder in which an imported package of the person's lies; None for an installed one."""
+    top = sys.modules.get(name.partition(".")[0])
+    place = getattr(top, "__file__", None) or next(iter(getattr(top, "__path__", ())), None)
+    if place is None:
+        return None
+    path = Path(place).resolve()
+    folder = path.parent.parent if path.name == "__init__.py" else path.parent
+    return None if {"site-packages", "dist-packages"} & {folder.name} or _is_standard(folder) else folder
+
+
+def _is_standard(folder: Path) -> bool:
+    return folder == Path(sysconfig.get_paths()["stdlib"]).resolve()
 
 
 def _file_module(path: Path, what: str) -> Any:
@@ -73,11 +100,16 @@ def _file_module(path: Path, what: str) -> Any:
 
 
 def _package_module(name: str, what: str) -> Any:
+    here = str(Path.cwd())
+    if not {here, ""} & set(sys.path):
+        # An installed program does not look where it was started, `python -m` does; what is installed goes first.
+        sys.path.append(here)
+    importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         hint = "Install the package, or write PATH.py:CALLABLE for a file."
         raise QguiError(what, f"there is no module {error.name}", hint) from error
-    except Exception as error:
-        why = f"importing {name} raised {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        why = f"importing {name} raised {type(error).__name__}: {error}{_place_of(error)}"
         raise QguiError(what, why, "Correct it, then try again.", traceback.format_exc()) from error

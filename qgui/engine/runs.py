@@ -6,15 +6,18 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from qgui.core import recipe_file, statistics
+from qgui.core import recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import Recipe
+from qgui.engine import moments
+from qgui.engine.fx.qat import Trained
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
 RECIPE = "recipe.json"
 STATISTICS = "statistics.npz"
 TRAINED = "trained.safetensors"
+ROUNDING = "rounding.safetensors"
 
 
 def save(session: Session, folder: Path) -> None:
@@ -26,15 +29,17 @@ def save(session: Session, folder: Path) -> None:
     result = session.quantized_model
     recipe_file.save(result.recipe, folder / RECIPE)
     if session.record is not None:
-        statistics.save(session.record, folder / STATISTICS)
+        session.save_statistics(folder / STATISTICS)
     else:
         (folder / STATISTICS).unlink(missing_ok=True)
-    if result.float_weights is None:
+        moments.path_beside(folder / STATISTICS).unlink(missing_ok=True)
+    session.learned.save(folder / ROUNDING)
+    if result.trained is None:
         (folder / TRAINED).unlink(missing_ok=True)
     else:
         temporary = folder / f".{TRAINED}"
         try:
-            save_file({k: v.contiguous().clone() for k, v in result.float_weights.items()}, temporary)
+            save_file({k: v.contiguous().clone() for k, v in result.trained.tensors().items()}, temporary)
             temporary.replace(folder / TRAINED)
         except OSError as error:
             why = error.strerror or str(error)
@@ -56,6 +61,8 @@ def restore(folder: Path, progress: Progress, trust: bool = False) -> tuple[Sess
     session.open_data(recipe.data)
     if (folder / STATISTICS).is_file():
         session.use_statistics(folder / STATISTICS)
-    trained = load_file(folder / TRAINED) if (folder / TRAINED).is_file() else None
+    session.learned.take(folder / ROUNDING)
+    file = folder / TRAINED
+    trained = Trained.of_tensors(load_file(file)) if file.is_file() else None
     session.quantize(recipe, progress, trained)
     return session, recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from qgui.core.errors import QguiError
 from qgui.core.ranges import decibel
 from qgui.core.results import Accuracy, Interval
 from qgui.engine import python_source
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.outputs import is_class_scores, main_output
 from qgui.engine.progress import Progress
 
@@ -36,6 +37,7 @@ class Scores:
         agreement: Share of samples with the same best class; None where outputs are not class scores.
         sqnr_db: Ratio of the float output to the difference.
         max_abs_diff: Greatest absolute difference of the outputs.
+        notes: What the person should know.
     """
 
     float_accuracy: Accuracy | None
@@ -44,6 +46,7 @@ class Scores:
     agreement: float | None
     sqnr_db: float
     max_abs_diff: float
+    notes: tuple[str, ...] = ()
 
 
 def score(
@@ -65,59 +68,70 @@ def score(
         progress: Told after every batch.
 
     Raises:
-        QguiError: A model raises, a label is out of range, or the metric fails.
+        QguiError: A model raises or gives NaN, a label is out of range, or the metric fails.
         Cancelled: The person asked to stop.
     """
     signal = noise = greatest = 0.0
     outputs: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
     targets: list[torch.Tensor] = []
-    done = 0
+    same: list[torch.Tensor] = []
+    classes = True
+    done = unlabelled = 0
     progress.step("Evaluating", 0, total)
     with torch.inference_mode():
         for batch in batches:
-            reference = main_output(run(float_model, batch)).float()
+            reference = main_output(batch.run(float_model)).float()
             result = main_output(quantized(batch)).float()
-            difference = reference - result
-            signal += float(reference.double().square().sum())
+            comparable, difference = _difference(reference, result, batch.indices[0])
+            signal += float(comparable.double().square().sum())
             noise += float(difference.double().square().sum())
-            greatest = max(greatest, float(difference.abs().max()))
-            outputs[0].append(reference)
-            outputs[1].append(result)
-            if batch.target is not None:
+            greatest = max(greatest, float(difference.abs().max()) if difference.numel() else 0.0)
+            classes = classes and is_class_scores(reference)
+            if classes:
+                same.append(reference.argmax(1) == result.argmax(1))
+            # Nothing else is kept: outputs like segmentation masks would soon fill the memory.
+            if batch.target is not None and (metric or classes):
+                outputs[0].append(reference)
+                outputs[1].append(result)
                 targets.append(batch.target)
+            unlabelled += batch.target is None
             done += len(batch.indices)
             progress.step("Evaluating", done, total)
-    agreement = _agreement(*outputs)
-    left, right, delta = None, None, None
-    if targets and len(targets) == len(outputs[0]):
-        if metric:
-            left, right, delta = _by_metric(outputs, targets, metric)
-        elif all(is_class_scores(o) for o in outputs[0]):
-            left, right, delta = _by_class(torch.cat(outputs[0]), torch.cat(outputs[1]), torch.cat(targets))
-    return Scores(left, right, delta, agreement, decibel(signal, noise), greatest)
+    agreement = float(torch.cat(same).float().mean()) if classes and same else None
+    left: Accuracy | None = None
+    right: Accuracy | None = None
+    delta: Interval | None = None
+    notes: tuple[str, ...] = ()
+    labelled = bool(targets) and not unlabelled
+    if metric and labelled:
+        left, right, delta, notes = _by_metric(outputs, targets, metric)
+    elif classes and labelled:
+        target = torch.cat(targets)
+        if target.is_floating_point() and bool((target != target.round()).any()):
+            notes = ("The targets are no class indices, so there is no accuracy; give another metric (--metric).",)
+        else:
+            left, right, delta = _by_class(torch.cat(outputs[0]), torch.cat(outputs[1]), target)
+    return Scores(left, right, delta, agreement, decibel(signal, noise), greatest, notes)
 
 
-def run(model: nn.Module, batch: Batch) -> object:
-    """Return what a model gives for a batch.
+def _difference(reference: torch.Tensor, result: torch.Tensor, sample: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the float output and how far the other is from it; where both are the same infinity, both are zero.
 
     Raises:
-        QguiError: The model raises.
+        QguiError: They cannot be compared.
     """
-    try:
-        return batch.run(model)
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        shapes = ", ".join("x".join(map(str, t.shape)) for t in batch.tensors)
-        why = f"forward raised {type(error).__name__}: {lines[0] if lines else ''} (inputs: {shapes})"
-        hint = "Check that the data has the shape and type the model takes."
-        raise QguiError("Could not run the model", why, hint, str(error)) from error
-
-
-def _agreement(left: list[torch.Tensor], right: list[torch.Tensor]) -> float | None:
-    if not left or not all(is_class_scores(o) for o in left):
-        return None
-    same = torch.cat([a.argmax(1) == b.argmax(1) for a, b in zip(left, right, strict=True)])
-    return float(same.float().mean())
+    what, place = "Could not score the model", f"in the batch of sample {sample}"
+    if reference.shape != result.shape:
+        shapes = " and ".join("x".join(map(str, output.shape)) for output in (reference, result))
+        hint = "Let forward return a tensor whose shape does not depend on the values, or leave more layers float."
+        raise QguiError(what, f"float and quantized give outputs of different shapes {place}: {shapes}", hint)
+    masked = torch.isinf(reference) & (reference == result)
+    comparable, other = reference.masked_fill(masked, 0.0), result.masked_fill(masked, 0.0)
+    for output, name in ((comparable, "float"), (other, "quantized")):
+        if not bool(torch.isfinite(output).all()):
+            hint = "Look at that sample and at the model; scores of such outputs would mean nothing."
+            raise QguiError(what, f"the output of the {name} model holds NaN or infinite values {place}", hint)
+    return comparable, comparable - other
 
 
 def _by_class(left: torch.Tensor, right: torch.Tensor, target: torch.Tensor) -> tuple[Accuracy, Accuracy, Interval]:
@@ -168,21 +182,41 @@ def paired_interval(left: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -
 
 def _by_metric(
     outputs: tuple[list[torch.Tensor], list[torch.Tensor]], targets: list[torch.Tensor], source: str
-) -> tuple[Accuracy, Accuracy, Interval]:
+) -> tuple[Accuracy, Accuracy, Interval | None, tuple[str, ...]]:
+    """Return a person's own metric of both models, and the bootstrap interval of the difference.
+
+    The metric of a resample may fail, as one of a single class does; such resamples are left out.
+    """
     function: Metric = python_source.load_callable(source, "Could not use the metric")
-    left, right, target = torch.cat(outputs[0]), torch.cat(outputs[1]), torch.cat(targets)
+    name = source.rpartition(":")[2]
+    what = "Could not compute the metric"
+    try:
+        left, right, target = torch.cat(outputs[0]), torch.cat(outputs[1]), torch.cat(targets)
+    except RuntimeError as error:
+        hint = "Let every sample have the same size, for instance with --crop."
+        raise QguiError(what, f"outputs or targets of the samples differ in shape ({error})", hint) from error
 
     def value(output: torch.Tensor, wanted: torch.Tensor) -> float:
-        result = python_source.call(function, source, "Could not compute the metric", output, wanted)
-        return float(result)
+        found = python_source.call(function, source, what, output, wanted)
+        try:
+            number = float(found)
+        except (TypeError, ValueError) as error:
+            why = f"{source} returned a {type(found).__name__}"
+            raise QguiError(what, why, "Let it return one number.") from error
+        if not math.isfinite(number):
+            raise QguiError(what, f"{source} returned {number}", "Let it return a finite number for these samples.")
+        return number
 
     values = value(left, target), value(right, target)
+    accuracies = [Accuracy(len(target), metric=v, metric_name=name) for v in values]
     generator = np.random.default_rng(0)
     differences = []
     for _ in range(BOOTSTRAPS):
         chosen = torch.from_numpy(generator.integers(0, len(target), len(target)))
-        differences.append(value(right[chosen], target[chosen]) - value(left[chosen], target[chosen]))
+        with contextlib.suppress(QguiError):
+            differences.append(value(right[chosen], target[chosen]) - value(left[chosen], target[chosen]))
+    if len(differences) < BOOTSTRAPS // 2:
+        note = f"{name} fails for most resamples of these samples, so its difference has no interval."
+        return accuracies[0], accuracies[1], None, (note,)
     low, high = np.percentile(differences, [2.5, 97.5])
-    name = source.rpartition(":")[2]
-    accuracies = [Accuracy(len(target), metric=v, metric_name=name) for v in values]
-    return accuracies[0], accuracies[1], Interval(values[1] - values[0], float(low), float(high))
+    return accuracies[0], accuracies[1], Interval(values[1] - values[0], float(low), float(high)), ()

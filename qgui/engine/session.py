@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
-from qgui.core import advice, legality, statistics
+from qgui.core import advice, calibration, legality, statistics
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.plan import ActivationRanges
@@ -23,13 +25,30 @@ from qgui.core.recipe import (
 )
 from qgui.core.results import DataDescription, QuantizeResult
 from qgui.core.statistics import CalibrationRecord
-from qgui.engine import collect, data, latency, machine, opened, score, sources
-from qgui.engine.data import Batch, Data
-from qgui.engine.fx import decide, plain, quantized, train
+from qgui.core.training_run import TrainingOutcome, training_key
+from qgui.engine import (
+    collect,
+    columns,
+    data,
+    latency,
+    machine,
+    moments,
+    opened,
+    rounding,
+    sources,
+    training,
+    training_check,
+)
+from qgui.engine.batch import Batch
+from qgui.engine.data import Data
+from qgui.engine.fx import decide, equalize, fold, plain, quantized
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.qat import Trained
 from qgui.engine.fx.quantized import QuantizedModel
+from qgui.engine.moments import InputMoments, MomentCollector
 from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
+from qgui.engine.training_control import TrainingControl
 
 
 @dataclass
@@ -40,7 +59,11 @@ class Session:
     data: Data | None = None
     record: CalibrationRecord | None = None
     activations: ActivationRanges | None = None
+    moments: dict[str, InputMoments] = field(default_factory=dict)
+    learned: rounding.Learned = field(default_factory=rounding.Learned)
     result: QuantizedModel | None = None
+    trained: training.Result | None = None
+    equalized: tuple[tuple[calibration.Pair, ...], Graphs] | None = None
 
     def open_model(self, reference: ModelReference, trust: bool = False) -> ModelDescription:
         """Load and trace a model; statistics and quantized model of the one before are dropped.
@@ -51,7 +74,9 @@ class Session:
         """
         loaded = sources.open_model(reference, trust)
         self.model = opened.traced(reference, loaded, self._sample_for(loaded))
-        self.record = self.activations = self.result = None
+        self.result = self.trained = self.equalized = None
+        self.learned = rounding.Learned()
+        self._drop_statistics()
         return self.model.description
 
     def open_data(self, reference: DataReference) -> tuple[DataDescription, ModelDescription | None]:
@@ -65,36 +90,89 @@ class Session:
         model = None
         if self.model is not None:
             with torch.inference_mode():
-                score.run(self.model.loaded.module, fresh.first)
+                fresh.first.run(self.model.loaded.module)
             model = opened.traced(self.model.reference, self.model.loaded, fresh.first)
         self.data = fresh
-        self.record = self.activations = None
+        self._drop_statistics()
+        self.trained = None
         if model is not None:
             self.model = model
-            self.result = None
+            self.result = self.equalized = None
         return described, model.description if model else None
 
-    def calibrate(self, progress: Progress, threads: int = 0) -> CalibrationRecord:
+    def calibrate(self, progress: Progress, threads: int = 0, recipe: Recipe | None = None) -> CalibrationRecord:
         """Run the calibration samples once and keep the statistics of every tensor.
 
+        Args:
+            progress: Told after every batch.
+            threads: Threads to use, 0 for torch's default.
+            recipe: Says which samples are left out, whether only finite values count, and what is equalized; None for
+                the data as it was opened and the weights as they are.
+
         Raises:
-            QguiError: There is no trace to observe, or an activation is not finite.
+            NeedsConsent: An activation is not finite, and the person has not agreed to leave such values out.
+            QguiError: There is no trace to observe, or no sample is left.
             Cancelled: The person asked to stop.
         """
         model, opened = self.opened_model, self.opened_data
-        if model.graphs is None:
+        if recipe is not None:
+            opened = opened.under(recipe.data)
+        graphs = self.graphs_for(recipe)
+        if model.graphs is None or graphs is None:
             why = "the model does not trace, so its activations cannot be observed"
             raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
         sources_of_ranges = {source for tensor in model.description.tensors for source in tensor.sources}
         wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
         with latency.pinned_threads(threads):
-            tensors, count = collect.collect(model.graphs.fused, wanted, batches, len(opened.calibration), progress)
+            inputs = MomentCollector(
+                columns.bounds_of({t.name: t.clamp for t in model.description.tensors}, graphs.fused)
+            )
+            tensors, count = collect.collect(
+                graphs.fused,
+                wanted,
+                batches,
+                len(opened.calibration),
+                progress,
+                inputs,
+                opened.reference.finite_only,
+            )
         fingerprint = collect.fingerprint(model.graphs.canonical)
-        record = CalibrationRecord(tensors, tuple(opened.calibration), count, fingerprint, opened.reference.source)
+        settings = calibration.settings_of(recipe or Recipe(data=opened.reference), model.description.layers)
+        source = opened.reference.source
+        record = CalibrationRecord(tensors, tuple(opened.calibration), count, fingerprint, source, settings)
         self.activations = ActivationRanges(model.description, record)
-        self.record = record
+        self.data, self.record, self.moments = opened, record, inputs.moments
         return record
+
+    def graphs_for(self, recipe: Recipe | None) -> Graphs | None:
+        """Return the graphs that a recipe quantizes: equalized where it says so; None where the model does not trace.
+
+        Statistics, weights shown, quantized model and layer by layer comparison are all of these graphs.
+        """
+        model = self.opened_model
+        pairs = calibration.equalized_pairs(recipe, model.description.layers) if recipe is not None else ()
+        if not pairs or model.graphs is None:
+            return model.graphs
+        if self.equalized is None or self.equalized[0] != pairs:
+            links = equalize.links_of(model.description, pairs)
+            self.equalized = pairs, equalize.equalized(model.graphs, links)
+        return self.equalized[1]
+
+    def model_for(self, recipe: Recipe | None) -> OpenedModel:
+        """Return the open model with the weights that a recipe quantizes."""
+        return dataclasses.replace(self.opened_model, graphs=self.graphs_for(recipe))
+
+    def save_statistics(self, path: Path) -> None:
+        """Write the statistics to a file, and beside it the input means that bias correction needs.
+
+        Raises:
+            QguiError: They cannot be written, or there are none.
+        """
+        if self.record is None:
+            raise QguiError("Nothing is calibrated", "there are no statistics to keep", "Calibrate first.")
+        statistics.save(self.record, path)
+        moments.save(self.moments, moments.path_beside(path))
 
     def use_statistics(self, path: Path) -> None:
         """Take over statistics that an earlier run wrote.
@@ -106,18 +184,31 @@ class Session:
         record = statistics.load(path)
         if model.graphs is not None and record.model != collect.fingerprint(model.graphs.canonical):
             raise QguiError("Could not use the statistics", "they belong to other weights", "Calibrate again.")
+        beside = moments.path_beside(path)
+        found = moments.load(beside) if beside.exists() else {}
         self.activations = ActivationRanges(model.description, record)
-        self.record = record
+        self.record, self.moments = record, found
 
-    def quantize(
-        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
-    ) -> QuantizeResult:
-        """Convert the model as a recipe says, training its `qat` layers first.
+    def _refuse_stale(self, recipe: Recipe) -> None:
+        record, layers = self.record, self.opened_model.description.layers
+        if record is None or not any(rule.needs_statistics for rule in recipe.rules.values()):
+            return
+        wished = calibration.settings_of(recipe, layers)
+        why = calibration.why_stale(record.settings, wished, record.samples, bool(record.unfinite))
+        if why:
+            raise QguiError("Could not quantize", f"the statistics do not fit the decisions: {why}", "Calibrate again.")
+
+    def _drop_statistics(self) -> None:
+        self.record = self.activations = None
+        self.moments = {}
+
+    def quantize(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> QuantizeResult:
+        """Convert the model as a recipe says, training its `qat` layers first where that was not done yet.
 
         Args:
             recipe: The person's decisions.
             progress: Told after every step.
-            weights: What an earlier training left, to be used instead of training again.
+            trained: What an earlier training left, to be used instead of training again.
 
         Raises:
             QguiError: Statistics are missing, or PyTorch cannot convert the model so.
@@ -127,8 +218,9 @@ class Session:
         model = self.opened_model
         recipe, changed = legality.corrected_recipe(recipe, model.description.layers)
         notes = [f"Not as in the recipe, because it is not possible: {', '.join(changed)}."] if changed else []
-        built, note = self.build(recipe, progress, weights)
-        notes += [note] if note else []
+        self._refuse_stale(recipe)
+        built, note = self.build(recipe, progress, trained)
+        notes += [*([note] if note else []), *self._conversion_notes(built, progress)]
         progress.step("Quantizing", 2, 3)
         result = QuantizeResult(
             recipe_hash=recipe.digest(),
@@ -145,28 +237,34 @@ class Session:
         self.result = built
         return result
 
-    def build(
-        self, recipe: Recipe, progress: Progress, weights: dict[str, torch.Tensor] | None = None
-    ) -> tuple[QuantizedModel, str]:
+    def build(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> tuple[QuantizedModel, str]:
         """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
         model = self.opened_model
-        decisions = decide.decisions_of(model.description, model.graphs, recipe, self.activations)
+        graphs = self.graphs_for(recipe)
+        decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
         progress.step("Quantizing", 0, 3)
         note = ""
-        if model.graphs is None:
+        if model.graphs is None or graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
-        graph = model.graphs.canonical
+        effects = dict(equalize.effects(model.description, model.graphs, graphs, recipe))
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
-            if weights is None:
-                graph, note = train.trained(graph, decisions, self.opened_data, progress)
-            else:
-                graph = copy.deepcopy(graph)
-                graph.load_state_dict(weights)
-            weights = {key: value.detach() for key, value in graph.state_dict().items()}
+            if trained is None:
+                result = self._as_trained(recipe, progress)
+                trained, note = result.trained, result.note
+            graph = copy.deepcopy(graphs.canonical)
+            graph.load_state_dict(trained.weights)
             with plain.quiet():
-                again = Graphs(graph, plain.fused(graph, model.graphs.leaves), model.graphs.leaves, model.graphs.values)
-            decisions = decide.decisions_of(model.description, again, recipe, self.activations)
+                graphs = Graphs(graph, plain.fused(graph, graphs.leaves), graphs.leaves, graphs.values)
+            decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
+            trained.decide(decisions)
         progress.step("Quantizing", 1, 3)
+        improved = rounding.improve(
+            model.description, graphs.fused, recipe, decisions, self.moments, self.learned, self.data, progress
+        )
+        for name, more in improved.effects.items():
+            effects[name] = (*effects.get(name, ()), *more)
+        graph = fold.with_weights(graphs.canonical, improved.weights) if improved.weights else graphs.canonical
+        final = _state_of(graph) if graph is not model.graphs.canonical else None
         try:
             module = plain.lower(graph, decisions)
         except QguiError:
@@ -179,13 +277,88 @@ class Session:
                 "Choose another backend, or leave the layer it names float.",
                 str(error),
             ) from error
-        return QuantizedModel(module, decisions, recipe, weights), note
+        return QuantizedModel(module, decisions, recipe, final, trained, effects), note
+
+    def train(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        folder: Path | None = None,
+        resume: bool = False,
+        control: TrainingControl | None = None,
+        listener: training.Listener = lambda _: None,
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        """Train the `qat` layers of a recipe, convert, and hold the int8 model against the fake-quantized one.
+
+        Args:
+            recipe: The person's decisions.
+            progress: Told after every step.
+            folder: Where a checkpoint is written after each epoch; None for nowhere.
+            resume: Whether to go on from the checkpoint in that folder.
+            control: What the person wants while it runs.
+            listener: Told about steps and epochs.
+
+        Raises:
+            QguiError: The training cannot begin or go on, or PyTorch cannot convert the model.
+            Cancelled: The person asked to stop.
+        """
+        trainer = self.trainer(recipe, progress, control, listener)
+        return self._taken(recipe, trainer.run(folder, resume), progress)
+
+    def keep_training(self, recipe: Recipe, folder: Path, progress: Progress) -> tuple[TrainingOutcome, QuantizeResult]:
+        """Take the best state of the checkpoint in a folder, convert, and check as after a training.
+
+        Raises:
+            QguiError: There is no checkpoint, or it belongs to another recipe.
+            Cancelled: The person asked to stop.
+        """
+        return self._taken(recipe, self.trainer(recipe, progress).kept(folder), progress)
+
+    def trainer(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        control: TrainingControl | None = None,
+        listener: training.Listener = lambda _: None,
+    ) -> training.Trainer:
+        """Return what trains the `qat` layers of a recipe.
+
+        Raises:
+            QguiError: The recipe, the data or the machine does not allow the training.
+        """
+        model = self.opened_model
+        recipe, _ = legality.corrected_recipe(recipe, model.description.layers)
+        model = dataclasses.replace(model, graphs=self.graphs_for(recipe))
+        return training.Trainer(model, self.opened_data, recipe, self.activations, progress, control, listener)
+
+    def _taken(
+        self, recipe: Recipe, result: training.Result, progress: Progress
+    ) -> tuple[TrainingOutcome, QuantizeResult]:
+        self.trained = result
+        steered = msgspec.structs.replace(recipe.training, steering=result.outcome.settings.steering)
+        quantized = self.quantize(msgspec.structs.replace(recipe, training=steered), progress)
+        return self.trained.outcome, quantized
+
+    def _as_trained(self, recipe: Recipe, progress: Progress) -> training.Result:
+        """Return the training that a recipe asks for: the one that was done, if its decisions are the same."""
+        if self.trained is None or self.trained.outcome.key != training_key(recipe):
+            self.trained = self.trainer(recipe, progress).run()
+        return self.trained
+
+    def _conversion_notes(self, built: QuantizedModel, progress: Progress) -> list[str]:
+        """Hold a freshly trained model against its int8 form, and return what the person should know."""
+        result = self.trained
+        if result is None or built.trained is not result.trained or result.outcome.check is not None:
+            return []
+        check = training_check.check(self.opened_model, self.opened_data, result, built, progress)
+        result.outcome = msgspec.structs.replace(result.outcome, check=check)
+        return [check.sentence, *check.causes]
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""
         result = self.quantized_model
         with plain.engine(result.recipe.backend):
-            return score.run(result.module, batch)
+            return batch.run(result.module)
 
     def check_batches(self, count: int) -> Iterator[Batch]:
         """Yield the first evaluation samples, each as a batch of one."""
@@ -264,3 +437,7 @@ class Session:
         if self.result is None:
             raise QguiError("Nothing is quantized", "this needs a quantized model", "Quantize first.")
         return self.result
+
+
+def _state_of(graph: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach() for key, value in graph.state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import pickle  # noqa: TID251 - only for the exception that torch.load raises
 import zipfile
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from qgui.core.resources import resources
 from qgui.engine import python_source
 
 WHAT = "Could not open the model"
+_WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt", ".tar")
 EXAMPLES = ("digits-cnn", "digits-lstm", "digits-transformer")
 
 
@@ -64,7 +66,7 @@ def open_model(reference: ModelReference, trust: bool = False) -> LoadedModel:
         loaded = _whole_model(Path(source), trust)
     else:
         loaded = _python(source)
-    if reference.weights and not (kind == "torchvision" and not Path(reference.weights).suffix):
+    if reference.weights and not (kind == "torchvision" and _is_name(reference.weights)):
         load_weights(loaded.module, Path(reference.weights), trust)
         loaded.pretrained = True
         loaded.notes = [note for note in loaded.notes if "random" not in note]
@@ -92,6 +94,23 @@ def _example(name: str) -> LoadedModel:
     return LoadedModel(module, name, (1, 1, 8, 8))
 
 
+def _is_name(weights: str) -> bool:
+    """Whether weights for a torchvision model are named (`DEFAULT`, `ResNet18_Weights.DEFAULT`), not a file."""
+    path = Path(weights)
+    return bool(weights) and path.suffix.lower() not in _WEIGHT_SUFFIXES and path.name == weights and not path.exists()
+
+
+def torchvision_options(name: str) -> dict[str, Any]:
+    """Return the keyword arguments with which a torchvision model is built so that nothing is downloaded or wasted."""
+    import torchvision
+
+    parameters = inspect.signature(torchvision.models.get_model_builder(name)).parameters
+    options: dict[str, Any] = {"weights_backbone": None} if "weights_backbone" in parameters else {}
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = False
+    return options
+
+
 def _torchvision(name: str, weights: str) -> LoadedModel:
     import torchvision
 
@@ -99,22 +118,45 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
     if name not in known:
         near = [model for model in known if model.startswith(name[:4])][:8]
         raise QguiError(WHAT, f"torchvision has no model '{name}'", f"Near by: {', '.join(near) or 'none'}.")
-    named = weights and not Path(weights).suffix
+    named = _is_name(weights)
+    if named:
+        _check_weight_name(name, weights)
     torch.manual_seed(0)
-    options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") and not named else {}
+    options = {} if named else torchvision_options(name)
     try:
         module = torchvision.models.get_model(name, weights=weights if named else None, **options)
+    except KeyError as error:
+        given = ", ".join(torchvision.models.get_model_weights(name).__members__)
+        why = f"torchvision has no weights {error} for {name}"
+        raise QguiError(WHAT, why, f"Choose one of {given}, or a file.") from error
     except Exception as error:
-        hint = "Check the name of the weights and the connection, or give a file with --weights."
+        hint = "Check the connection, or download the weights elsewhere and give the file with --weights."
         raise QguiError(WHAT, f"torchvision: {error}", hint) from error
-    side = 224
+    notes = [] if named else ["The weights are random (give --weights): accuracy means nothing, latency does."]
+    return LoadedModel(module, name, _input_shape(name), named, notes)
+
+
+def _check_weight_name(name: str, weights: str) -> None:
+    import torchvision
+
+    known = ["DEFAULT", *(member.name for member in torchvision.models.get_model_weights(name))]
+    if weights.rpartition(".")[2] not in known:
+        hint = f"Choose one of {', '.join(known)}, or give a file ({', '.join(_WEIGHT_SUFFIXES[:3])})."
+        raise QguiError(WHAT, f"torchvision knows no weights '{weights}' for {name}", hint)
+
+
+def _input_shape(name: str) -> tuple[int, ...]:
+    """Return the input shape for which torchvision's weights of a model were trained, one sample."""
+    import torchvision
+
+    side, preset = 224, None
     try:
-        crop = torchvision.models.get_model_weights(name).DEFAULT.transforms().crop_size
+        preset = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+        crop = preset.crop_size
         side = crop[0] if isinstance(crop, (list, tuple)) else int(crop)
     except (AttributeError, ValueError, TypeError):
         pass
-    notes = [] if named else ["The weights are random (give --weights): accuracy means nothing, latency does."]
-    return LoadedModel(module, name, (1, 3, side, side), bool(named), notes)
+    return (1, 3, 16, side, side) if type(preset).__name__ == "VideoClassification" else (1, 3, side, side)
 
 
 def _python(source: str) -> LoadedModel:
@@ -124,7 +166,7 @@ def _python(source: str) -> LoadedModel:
         raise QguiError(WHAT, reason, hint)
     function = python_source.load_callable(source, WHAT)
     torch.manual_seed(0)
-    module = python_source.call(function, source, WHAT)
+    module = function if isinstance(function, nn.Module) else python_source.call(function, source, WHAT)
     if not isinstance(module, nn.Module):
         why = f"{source} returned a {type(module).__name__}"
         raise QguiError(WHAT, why, "Let it return a torch.nn.Module.")

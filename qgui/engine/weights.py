@@ -18,6 +18,10 @@ from qgui.core.recipe import AUTOMATIC_OBSERVERS, Observer, WeightSetting
 from qgui.engine.fx import decide
 from qgui.engine.opened import OpenedModel
 
+#: Points of all channels together that are written for drawing and dragging.
+_CHANNEL_POINTS = 1 << 18
+_LEAST_POINTS = 16
+
 
 def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
     """Write what each observer would choose for a layer's weight, per tensor and per channel, to an `.npz`.
@@ -30,14 +34,16 @@ def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
         raise QguiError("Could not show the weight", f"{layer} has no single weight", "Choose a Conv or Linear layer.")
     arrays: dict[str, Any] = {"minimum": rows.min(axis=1), "maximum": rows.max(axis=1)}
     arrays["counts"], arrays["edges"] = np.histogram(rows, bins=512)
+    arrays |= _drawn(rows)
     embedding = model.description.layer(layer).type in legality.EMBEDDINGS
     wide, narrow = WeightSetting(qscheme="per_tensor_symmetric"), WeightSetting(qscheme="per_channel_symmetric")
     settings = (WeightSetting("quint8", "per_channel_affine_float_qparams"),) if embedding else (wide, narrow)
+    by_channel = ranges.of_weight(rows, True)
     for setting in settings:
-        distribution = ranges.of_weight(rows, setting.per_channel)
+        distribution = by_channel if setting.per_channel else ranges.of_weight(rows, False)
         for choice in choices(model, layer, setting, distribution):
             key = f"{setting.granularity}/{choice.observer.kind.value}"
-            cost = ranges.assess(distribution, choice.qparams)
+            cost = ranges.assess(by_channel, choice.qparams)
             noise = cost.rounding + cost.clipping
             by_row = [ranges.decibel(float(s), float(n)) for s, n in zip(cost.energy, noise, strict=True)]
             arrays |= {
@@ -52,6 +58,23 @@ def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)
     temporary.replace(path)
+
+
+def _drawn(rows: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """Return where the values of the whole weight and of each channel lie, bounded whatever the weight's size."""
+    points = min(max(_CHANNEL_POINTS // len(rows), _LEAST_POINTS), 1024)
+    found: dict[str, Any] = {}
+    for name, distribution in (
+        ("whole", ranges.of_weight(rows, False)),
+        ("channels", ranges.of_weight(rows, True, points)),
+    ):
+        found |= {
+            f"{name}/points": distribution.points.astype(np.float32),
+            f"{name}/mass": distribution.mass.astype(np.float32),
+            f"{name}/zeros": distribution.zeros,
+            f"{name}/width": distribution.width,
+        }
+    return found
 
 
 def choices(

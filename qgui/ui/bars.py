@@ -18,9 +18,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core.recipe import Mode
 from qgui.core.results import MachineDescription
 from qgui.ui.actions import ActionId, Actions
+from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.theme import Theme, ThemeName
 
 
@@ -203,7 +203,7 @@ def theme_menu(theme: Theme, choose: Callable[[ThemeName], None], parent: QWidge
 
 
 def fill_menu_bar(
-    window: QMainWindow, actions: Actions, mode_actions: dict[Mode, QAction], views: list[QAction], themes: QMenu
+    window: QMainWindow, actions: Actions, layers: LayerPanel, steps: QMenu, views: list[QAction], themes: QMenu
 ) -> QMenuBar:
     """Fill the window's menu bar."""
     bar = window.menuBar()
@@ -214,19 +214,26 @@ def fill_menu_bar(
     edit = bar.addMenu(window.tr("&Edit"))
     for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
         _add(edit, actions, name)
-    modes = edit.addMenu(window.tr("Set &mode"))
-    modes.setToolTipsVisible(True)
-    modes.addActions(list(mode_actions.values()))
+    edit.addSeparator()
+    edit.addMenu(steps)
     view = bar.addMenu(window.tr("&View"))
     view.addActions(views)
     view.addSeparator()
+    order = view.addMenu(window.tr("Layer &table"))
+    order.setObjectName("layerTableMenu")
+    layers.view.fill_menu(order)
+    order.aboutToShow.connect(lambda: layers.view.fill_menu(order))
     view.addMenu(themes)
+    model = bar.addMenu(window.tr("&Model"))
+    model.setObjectName("modelMenu")
+    layers.menu.fill(model)
+    model.aboutToShow.connect(lambda: layers.menu.fill(model))
     run = bar.addMenu(window.tr("&Run"))
     for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.COMPARE, None, ActionId.MEASURE_BACKENDS, None,
                  ActionId.CANCEL):  # fmt: skip
         _add(run, actions, name)
     _add(bar.addMenu(window.tr("&Help")), actions, ActionId.ABOUT)
-    for menu in (file_menu, edit, run):
+    for menu in (file_menu, edit, view, order, model, run):
         menu.setToolTipsVisible(True)
     return bar
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QUndoCommand
 
-from qgui.core.recipe import Rule
+from qgui.core.recipe import DataReference, Rule
 
 if TYPE_CHECKING:
     from qgui.ui.document import Document
@@ -61,3 +61,25 @@ class ChangeRecipe(QUndoCommand):
         self._after = other._after
         self.setObsolete(self._after == self._before)
         return True
+
+
+class ChangeCalibration(QUndoCommand):
+    """Leave samples out of calibration or take them back, or agree to ranges from the finite values only.
+
+    Args:
+        document: What is changed.
+        text: What the person did, as shown in the Edit menu.
+        after: The data reference with the new choices.
+    """
+
+    def __init__(self, document: Document, text: str, after: DataReference) -> None:
+        super().__init__(text)
+        self._document = document
+        self._before = document.recipe.data
+        self._after = after
+
+    def redo(self) -> None:
+        self._document.swap_calibration(self._after)
+
+    def undo(self) -> None:
+        self._document.swap_calibration(self._before)

@@ -27,7 +27,7 @@ from qgui.ui import settings as options
 from qgui.ui.banner import Banner
 from qgui.ui.cards import Card
 from qgui.ui.compare_plots import ComparePlots, series_label
-from qgui.ui.comparison_rows import accuracy_text, delta_text
+from qgui.ui.comparison_rows import accuracy_text, delta_texts
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel
 from qgui.ui.document import Document
 from qgui.ui.settings import Option, Settings
@@ -152,12 +152,14 @@ class ComparePanel(QWidget):
         self.latency.setMinimumHeight(11 * line)
         for plot in (self.accuracy, self.size_plot):
             plot.setMinimumHeight(6 * line)
-        self.accuracy_frame = self._framed(self.tr("Accuracy"), self.accuracy)
-        grid.addWidget(self._framed(self.tr("Latency of every run"), self.latency), 1, 0, 1, 4)
+        self.accuracy_frame = self._framed(QLabel(self.tr("Accuracy"), self), self.accuracy)
+        self.latency_title = QLabel(self)
+        self.latency_title.setObjectName("latencyTitle")
+        grid.addWidget(self._framed(self.latency_title, self.latency), 1, 0, 1, 4)
         bars = QHBoxLayout()
         bars.setSpacing(8)
         bars.addWidget(self.accuracy_frame, 1)
-        bars.addWidget(self._framed(self.tr("Size on disk"), self.size_plot), 1)
+        bars.addWidget(self._framed(QLabel(self.tr("Size on disk"), self), self.size_plot), 1)
         grid.addLayout(bars, 2, 0, 1, 4)
         grid.setRowStretch(1, 2)
         grid.setRowStretch(2, 1)
@@ -170,15 +172,15 @@ class ComparePanel(QWidget):
         scroll.setWidget(body)
         return scroll
 
-    def _framed(self, title: str, plot: QWidget) -> QFrame:
+    def _framed(self, title: QLabel, plot: QWidget) -> QFrame:
         frame = QFrame(self)
         frame.setProperty("card", True)
-        label = QLabel(title, frame)
-        label.setProperty("faint", True)
+        title.setProperty("faint", True)
+        title.setWordWrap(True)
         layout = QVBoxLayout(frame)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(2)
-        layout.addWidget(label)
+        layout.addWidget(title)
         layout.addWidget(plot, 1)
         return frame
 
@@ -198,6 +200,8 @@ class ComparePanel(QWidget):
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        # The end of a path tells more than its beginning.
+        self.layer_table.setTextElideMode(Qt.TextElideMode.ElideLeft)
         self.layer_table.clicked.connect(lambda index: self.layer_wanted.emit(self.layers.name(index.row())))
         self.layer_table.activated.connect(lambda index: self.layer_wanted.emit(self.layers.name(index.row())))
         self.layer_plot.layer_clicked.connect(self.layer_wanted)
@@ -277,10 +281,15 @@ class ComparePanel(QWidget):
         before, after = comparison.float_accuracy, comparison.quantized_accuracy
         if before is not None and after is not None:
             lost = comparison.accuracy_delta is not None and comparison.accuracy_delta.high < 0
-            text = self.tr("float {value}").format(value=accuracy_text(before))
+            difference, interval = delta_texts(comparison)
+            lines = [
+                self.tr("float {value}").format(value=accuracy_text(before)),
+                difference,
+                self.tr("95 % interval {range}").format(range=interval) if interval else "",
+            ]
             self.cards["accuracy"].show_number(
                 accuracy_text(after),
-                "\n".join([text, *delta_text(comparison).removesuffix(")").split(" (")]),
+                "\n".join(filter(None, lines)),
                 "bad" if lost else "",
             )
         else:
@@ -310,13 +319,12 @@ class ComparePanel(QWidget):
 
     def _show_plots(self, comparison: Comparison) -> None:
         self.latency.show_latencies(comparison.latencies)
-        setting = self.tr("latency in ms · {backend} · threads {threads} · batch {batch} · {runs} runs in turn")
+        setting = self.tr("Latency of every run: {backend}, threads {threads}, batch {batch}, {runs} runs in turn")
         runs = max((latency.runs for latency in comparison.latencies), default=0)
-        self.latency.label(
-            "bottom",
+        self.latency_title.setText(
             setting.format(
                 backend=comparison.backend, threads=comparison.threads, batch=comparison.batch_size, runs=runs
-            ),
+            )
         )
         before, after = comparison.float_accuracy, comparison.quantized_accuracy
         if before is not None and after is not None:

@@ -12,10 +12,12 @@ from PySide6.QtWidgets import QWidget
 from qgui.core.results import Comparison, Latency, LayerResult
 from qgui.ui import formatting
 from qgui.ui.layer_cells import POOR_SQNR_DB
-from qgui.ui.plots import Plot, pen, text_item, translucent
+from qgui.ui.plots import Float64, Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
 
 _BOX = 0.28
+#: How many times the time of all but the slowest tenth of the runs the plot reaches.
+_REACH = 2.0
 #: So few layers are named on the axis; more are counted.
 _NAMED_LAYERS = 7
 _RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
@@ -54,7 +56,31 @@ class ComparePlots:
         yield
 
 
-class LatencyPlot(Plot):
+class LabelledPlot(Plot):
+    """A plot with texts beside what they belong to, which keep their room when it becomes narrower.
+
+    Args:
+        theme: Whose colours.
+        name: Object name.
+        parent: Qt parent.
+    """
+
+    def __init__(self, theme: Theme, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(theme, name, "", "", parent=parent)
+        self.plotItem.vb.sigResized.connect(lambda _: self.fit())
+
+    def fit(self) -> None:
+        """Choose the range anew for the present size."""
+
+    def range_beside(self, value: float, texts: Sequence[str]) -> float:
+        """Return the end of the axis that leaves room for texts at the right of a value."""
+        width = float(self.plotItem.vb.width())
+        metrics = self.fontMetrics()
+        room = max((metrics.horizontalAdvance(text) for text in texts), default=0) + metrics.height()
+        return float(value * width / max(width - room, width / 3, 1.0))
+
+
+class LatencyPlot(LabelledPlot):
     """A box for each measured variant: quartiles, median, and every run as a dot.
 
     Args:
@@ -63,10 +89,17 @@ class LatencyPlot(Plot):
     """
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(theme, "latencyPlot", "", "", parent=parent)
-        self.setAccessibleName(self.tr("Latency of each variant"))
-        self.setToolTip(self.tr("Each dot is one run; the box holds the middle half of them, the line is the median."))
         self._latencies: tuple[Latency, ...] = ()
+        self._medians: list[pg.TextItem] = []
+        self._widest = 0.0
+        super().__init__(theme, "latencyPlot", parent)
+        self.setAccessibleName(self.tr("Latency of each variant"))
+        self.setToolTip(
+            self.tr(
+                "Each dot is one run; the box holds the middle half of them, the line is the median. A triangle at the "
+                "edge is a run that took longer than the plot reaches."
+            )
+        )
         self.label("bottom", self.tr("latency in ms"))
         self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance("float TorchScript  "))
 
@@ -79,38 +112,47 @@ class LatencyPlot(Plot):
         self.clear()
         rows = list(reversed(self._latencies))
         self.getAxis("left").setTicks([[(place, series_label(entry)) for place, entry in enumerate(rows)]])
-        widest = 0.0
-        for place, entry in enumerate(rows):
+        runs = [np.array(entry.samples_ms or (entry.min_ms, entry.median_ms, entry.p95_ms)) for entry in rows]
+        self._widest = max((float(min(times.max(), _REACH * np.percentile(times, 90))) for times in runs), default=0.0)
+        for place, (entry, times) in enumerate(zip(rows, runs, strict=True)):
             colours = self.theme.colours
             colour = colours.float_series if entry.subject == "float" else colours.int8_series
-            times = np.array(entry.samples_ms or (entry.min_ms, entry.median_ms, entry.p95_ms))
             self._draw_box(times, place, colour)
-            shown = float(np.percentile(times, 97))
-            widest = max(widest, shown)
-        for place, entry in enumerate(rows):
-            median = text_item(formatting.milliseconds(entry.median_ms), self.theme.colours.text, (1.0, 0.5))
-            median.setPos(widest * 1.3, place)
+        self._medians = [
+            text_item(formatting.milliseconds(entry.median_ms), self.theme.colours.text, (1.0, 0.5)) for entry in rows
+        ]
+        for median in self._medians:
             self.addItem(median, ignoreBounds=True)
-        if rows:
-            self.setXRange(0, widest * 1.3, padding=0)
-            self.setYRange(-0.6, len(rows) - 0.4, padding=0)
+        self.fit()
 
-    def _draw_box(self, times: np.ndarray[tuple[int], np.dtype[np.float64]], place: int, colour: str) -> None:
+    def fit(self) -> None:
+        """Leave room for the medians at the right edge."""
+        if not self._latencies:
+            return
+        end = self.range_beside(self._widest * 1.02, [item.toPlainText() for item in self._medians])
+        for place, median in enumerate(self._medians):
+            median.setPos(end, place)
+        self.setXRange(0, end, padding=0)
+        self.setYRange(-0.6, len(self._latencies) - 0.4, padding=0)
+
+    def _draw_box(self, times: Float64, place: int, colour: str) -> None:
         first, median, third = (float(value) for value in np.percentile(times, (25, 50, 75)))
         box = pg.BarGraphItem(
             x0=[first], x1=[max(third, first * 1.001)], y=[place], height=2 * _BOX,
             brush=translucent(colour, 0.35), pen=pen(colour),
         )  # fmt: skip
         spread = np.linspace(-0.18, 0.18, len(times)) if len(times) > 1 else np.zeros(1)
+        beyond = times > self._widest
         dots = pg.ScatterPlotItem(
-            x=times, y=place + spread, size=3, pen=None, brush=translucent(colour, 0.8), hoverable=False
-        )
+            x=np.minimum(times, self._widest), y=place + spread, pen=None, brush=translucent(colour, 0.8),
+            size=np.where(beyond, 7, 3), symbol=np.where(beyond, "t2", "o").tolist(), hoverable=False,
+        )  # fmt: skip
         line = pg.PlotCurveItem([median, median], [place - _BOX, place + _BOX], pen=pen(colour, 2.5))
         for item in (box, dots, line):
             self.addItem(item)
 
 
-class PairPlot(Plot):
+class PairPlot(LabelledPlot):
     """Two bars, float above quantized, with their values.
 
     Args:
@@ -120,10 +162,10 @@ class PairPlot(Plot):
     """
 
     def __init__(self, theme: Theme, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(theme, name, "", "", parent=parent)
         self._values: tuple[float, float] | None = None
         self._texts = ("", "")
         self._limit = 0.0
+        super().__init__(theme, name, parent)
         self.getAxis("left").setTicks([[(1, "float"), (0, "int8")]])
         self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance("float  "))
 
@@ -133,7 +175,7 @@ class PairPlot(Plot):
         Args:
             values: Lengths of the bars; None for nothing.
             texts: The values as read.
-            limit: Where the axis ends; 0 for a little beyond the longer bar.
+            limit: Where the axis ends at least.
         """
         self._values, self._texts, self._limit = values, texts, limit
         self.redraw()
@@ -152,7 +194,14 @@ class PairPlot(Plot):
             label = text_item(text, colours.text, (0.0, 0.5))
             label.setPos(value, place)
             self.addItem(label, ignoreBounds=True)
-        self.setXRange(0, (self._limit or max(self._values)) * 1.4, padding=0)
+        self.fit()
+
+    def fit(self) -> None:
+        """Leave room for the values beside their bars."""
+        if self._values is None:
+            return
+        end = self.range_beside(max(*self._values, 1e-9), self._texts)
+        self.setXRange(0, max(end, self._limit), padding=0)
         self.setYRange(-0.5, 1.5, padding=0)
 
 
@@ -202,7 +251,7 @@ class LayerPlot(Plot):
         self.getAxis("bottom").setTicks([names] if few else None)
         self.setXRange(-0.6, len(self._layers) - 0.4, padding=0)
 
-    def _draw_sqnr(self, places: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+    def _draw_sqnr(self, places: Float64) -> None:
         colours = self.theme.colours
         # What loses nothing is drawn as high as the best of the others.
         measured = [layer.sqnr_db or 0.0 for layer in self._layers]
@@ -216,11 +265,22 @@ class LayerPlot(Plot):
                         x=places[mask], height=heights[mask], width=0.8, brush=translucent(colour, 0.7), pen=None
                     )
                 )
-        line = pg.InfiniteLine(POOR_SQNR_DB, angle=0, pen=pen(colours.faint, 1, [4, 3]))
+        line = pg.InfiniteLine(
+            POOR_SQNR_DB,
+            angle=0,
+            pen=pen(colours.faint, 1, [4, 3]),
+            label=self.tr("poor below {limit:.0f} dB").format(limit=POOR_SQNR_DB),
+            labelOpts={
+                "position": 0.99,
+                "anchors": [(1, 1), (1, 1)],
+                "color": colours.text,
+                "fill": translucent(colours.base, 0.8),
+            },
+        )
         self.addItem(line, ignoreBounds=True)
         self.setYRange(min(0.0, float(heights.min())), max(top, POOR_SQNR_DB) * 1.05, padding=0)
 
-    def _draw_latency(self, places: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+    def _draw_latency(self, places: Float64) -> None:
         colours = self.theme.colours
         before = np.array([layer.float_ms or 0.0 for layer in self._layers])
         after = np.array([layer.quantized_ms or 0.0 for layer in self._layers])

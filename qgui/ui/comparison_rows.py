@@ -44,31 +44,28 @@ def accuracy_text(accuracy: Accuracy) -> str:
     return formatting.percent(accuracy.top1, 2)
 
 
-def delta_text(comparison: Comparison) -> str:
-    """Return the paired difference of accuracy with its interval; empty without one."""
+def delta_texts(comparison: Comparison) -> tuple[str, str]:
+    """Return the paired difference of accuracy and its 95 % interval; empty texts without one."""
     delta = comparison.accuracy_delta
     if delta is None:
-        return ""
+        return "", ""
     if comparison.float_accuracy is not None and comparison.float_accuracy.metric is not None:
         low, high = formatting.number(delta.low), formatting.number(delta.high)
-        return translate("{value} (95 % interval {low} to {high})").format(
-            value=formatting.number(delta.value), low=low, high=high
-        )
-    return translate("{value} points (95 % interval {low} to {high})").format(
-        value=formatting.points(delta.value), low=formatting.points(delta.low), high=formatting.points(delta.high)
-    )
+        return formatting.number(delta.value), translate("{low} to {high}").format(low=low, high=high)
+    points = translate("{value} points").format(value=formatting.points(delta.value))
+    low, high = formatting.points(delta.low), formatting.points(delta.high)
+    return points, translate("{low} to {high} points").format(low=low, high=high)
 
 
 def _accuracy_rows(comparison: Comparison) -> list[ComparisonRow]:
     before, after = comparison.float_accuracy, comparison.quantized_accuracy
     rows = []
     if before is not None and after is not None:
-        if before.metric is not None:
-            name = before.metric_name or translate("Metric")
-            rows.append(ComparisonRow(name, accuracy_text(before), accuracy_text(after), delta_text(comparison)))
-        elif before.top1 is not None:
-            name = translate("Accuracy top-1")
-            rows.append(ComparisonRow(name, accuracy_text(before), accuracy_text(after), delta_text(comparison)))
+        name = translate("Accuracy top-1") if before.metric is None else before.metric_name or translate("Metric")
+        if before.metric is not None or before.top1 is not None:
+            difference, interval = delta_texts(comparison)
+            rows.append(ComparisonRow(name, accuracy_text(before), accuracy_text(after), difference))
+            rows.append(ComparisonRow(translate("Paired 95 % interval"), "", "", interval))
         if before.top5 is not None and after.top5 is not None:
             difference = translate("{value} points").format(value=formatting.points(after.top5 - before.top5))
             top5 = formatting.percent(before.top5, 2), formatting.percent(after.top5, 2)

@@ -12,11 +12,9 @@ from qgui.core.recipe import Mode
 from qgui.core.results import Comparison, LayerResult
 from qgui.ui import formatting
 from qgui.ui.comparison_rows import ComparisonRow, comparison_rows
-from qgui.ui.layer_cells import POOR_SQNR_DB
+from qgui.ui.layer_cells import POOR_SQNR_DB, RIGHT, ROOM_FOR_MARK
 from qgui.ui.layer_model import Index
 from qgui.ui.theme import Theme
-
-RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
 class QuantityModel(QAbstractTableModel):
@@ -86,13 +84,14 @@ class LayerResultModel(QAbstractTableModel):
         self._theme = theme
         self._given: tuple[LayerResult, ...] = ()
         self._layers: list[LayerResult] = []
+        self._sorted: tuple[int, Qt.SortOrder] = (-1, Qt.SortOrder.AscendingOrder)
 
     def show_comparison(self, comparison: Comparison | None) -> None:
-        """Show the layers of another comparison in their order."""
+        """Show the layers of another comparison, in the order that was chosen for those before."""
         self.beginResetModel()
         layers = comparison.layers if comparison is not None else ()
         self._given = tuple(x for x in layers if x.sqnr_db is not None or x.float_ms is not None)
-        self._layers = list(self._given)
+        self._layers = self._in_order()
         self.endResetModel()
 
     def name(self, row: int) -> str:
@@ -117,7 +116,8 @@ class LayerResultModel(QAbstractTableModel):
             (self.tr("Speedup"), self.tr("Float time divided by int8 time.")),
         )
         if role == Qt.ItemDataRole.DisplayRole:
-            return titles[section][0]
+            marked = section == self._sorted[0] and section >= ResultColumn.SQNR
+            return titles[section][0] + (ROOM_FOR_MARK if marked else "")
         if role == Qt.ItemDataRole.TextAlignmentRole and section >= ResultColumn.SQNR:
             return RIGHT
         return titles[section][1] if role == Qt.ItemDataRole.ToolTipRole else None
@@ -165,17 +165,22 @@ class LayerResultModel(QAbstractTableModel):
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         names = [self._layers[index.row()].name for index in before]
-        self._layers = list(self._given)
-        if column >= 0:
-            down = order == Qt.SortOrder.DescendingOrder
-            known = [layer for layer in self._layers if _sort_key(layer, ResultColumn(column)) is not None]
-            unknown = [layer for layer in self._layers if _sort_key(layer, ResultColumn(column)) is None]
-            known.sort(key=lambda layer: _sort_key(layer, ResultColumn(column)), reverse=down)  # type: ignore[arg-type, return-value]
-            self._layers = known + unknown
+        self._sorted = (column, order)
+        self._layers = self._in_order()
         places = {layer.name: place for place, layer in enumerate(self._layers)}
         after = [self.index(places[name], index.column()) for name, index in zip(names, before, strict=True)]
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
+
+    def _in_order(self) -> list[LayerResult]:
+        column, order = self._sorted
+        if column < 0:
+            return list(self._given)
+        down = order == Qt.SortOrder.DescendingOrder
+        known = [layer for layer in self._given if _sort_key(layer, ResultColumn(column)) is not None]
+        unknown = [layer for layer in self._given if _sort_key(layer, ResultColumn(column)) is None]
+        known.sort(key=lambda layer: _sort_key(layer, ResultColumn(column)), reverse=down)  # type: ignore[arg-type, return-value]
+        return known + unknown
 
 
 def _speedup(layer: LayerResult) -> float | None:

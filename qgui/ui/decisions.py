@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from qgui.core import legality
+from qgui.core import advice, legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import (
     ActivationScheme,
@@ -16,6 +16,7 @@ from qgui.core.recipe import (
     ObserverKind,
     Recipe,
     Rule,
+    Step,
     WeightDtype,
     WeightScheme,
 )
@@ -64,6 +65,25 @@ def decide(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: 
     return decision
 
 
+def reason_against(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> str:
+    """Return why none of the named layers can have an edit; empty where one can."""
+    reason = ""
+    alike: set[tuple[object, ...]] = set()
+    for layer in heads(model, names):
+        rule = recipe.rule(layer.name)
+        # Thousands of layers are of a few kinds: what one of a kind cannot have, no other can.
+        traits = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion)
+        kind = (*traits, layer.weight_shape, layer.convolution_groups, rule.mode, rule.weight)
+        if kind in alike:
+            continue
+        alike.add(kind)
+        outcome = edit(layer, rule)
+        if not isinstance(outcome, str):
+            return ""
+        reason = reason or outcome
+    return reason
+
+
 def mode_edit(mode: Mode, backend: str) -> Edit:
     """Return the edit that gives layers a mode and corrects what the mode does not allow."""
 
@@ -98,6 +118,8 @@ def weight_scheme_edit(qscheme: WeightScheme) -> Edit:
         if reason:
             return reason
         weight = msgspec.structs.replace(rule.weight, qscheme=qscheme)
+        if weight.channel_bounds and legality.why_no_channel_bounds(layer, weight):
+            weight = msgspec.structs.replace(weight, channel_bounds=())
         if legality.weight_observers(layer, weight)[weight.observer.kind]:
             weight = msgspec.structs.replace(weight, observer=Observer())
         return msgspec.structs.replace(rule, weight=weight)
@@ -112,7 +134,10 @@ def weight_dtype_edit(dtype: WeightDtype, backend: str) -> Edit:
         reason = _needs_weight(layer) or legality.weight_dtypes(layer, rule.mode, backend)[dtype]
         if reason:
             return reason
-        return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, dtype=dtype))
+        weight = msgspec.structs.replace(rule.weight, dtype=dtype)
+        if weight.channel_bounds and legality.why_no_channel_bounds(layer, weight):
+            weight = msgspec.structs.replace(weight, channel_bounds=())
+        return legality.with_legal_steps(msgspec.structs.replace(rule, weight=weight), layer, backend)
 
     return edit
 
@@ -125,6 +150,43 @@ def weight_observer_edit(observer: Observer) -> Edit:
         if reason:
             return reason
         return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, observer=observer))
+
+    return edit
+
+
+def step_edit(step: Step, wanted: bool, backend: str) -> Edit:
+    """Return the edit that gives layers a step better than rounding, or takes it from them."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = legality.step_reasons(layer, rule, backend)[step] if wanted else ""
+        return reason or msgspec.structs.replace(rule, **{step: wanted})
+
+    return edit
+
+
+def channel_bound_edit(channel: int, bound: float | None) -> Edit:
+    """Return the edit that fixes the bound of one output channel of weights; None gives it back to the observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        reason = legality.why_no_channel_bounds(layer, rule.weight)
+        if reason:
+            return reason
+        bounds = dict(rule.weight.channel_bounds)
+        if bound is None:
+            bounds.pop(channel, None)
+        else:
+            bounds[channel] = bound
+        weight = msgspec.structs.replace(rule.weight, channel_bounds=tuple(sorted(bounds.items())))
+        return msgspec.structs.replace(rule, weight=weight)
+
+    return edit
+
+
+def channel_reset_edit() -> Edit:
+    """Return the edit that gives all output channels of weights back to the observer."""
+
+    def edit(layer: Layer, rule: Rule) -> Rule | str:
+        return msgspec.structs.replace(rule, weight=msgspec.structs.replace(rule.weight, channel_bounds=()))
 
     return edit
 
@@ -187,11 +249,12 @@ def reduce_range_edit(reduce_range: bool) -> Edit:
     return edit
 
 
-def start_edit(mode: Mode, backend: str, reduce_range: bool) -> Edit:
-    """Return the edit that gives layers the rule they start with in a mode."""
+def advised_edit(model: ModelDescription, backend: str, reduce_range: bool) -> Edit:
+    """Return the edit that gives layers the rules with which the model opens on a backend."""
+    rules = advice.advised_rules(model, advice.advised_mode(model)[0], backend, reduce_range)
 
     def edit(layer: Layer, rule: Rule) -> Rule | str:
-        return legality.default_rule(layer, mode, backend, reduce_range)
+        return rules.get(layer.name, rule)
 
     return edit
 

@@ -15,10 +15,10 @@ import msgspec
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
-from qgui.core import advice, recipe_file
+from qgui.core import advice, calibration, recipe_file
 from qgui.core.layers import Layer, ModelDescription, Tensor
 from qgui.core.legality import corrected_recipe, needs_reduced_range
-from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
+from qgui.core.recipe import DataReference, ModelReference, Recipe, Rule
 from qgui.core.results import (
     Comparison,
     DataDescription,
@@ -28,7 +28,7 @@ from qgui.core.results import (
     QuantizeResult,
 )
 from qgui.ui import decisions
-from qgui.ui.commands import ChangeRecipe
+from qgui.ui.commands import ChangeCalibration, ChangeRecipe
 
 if TYPE_CHECKING:
     from qgui.core.plan import ActivationRanges
@@ -48,6 +48,21 @@ class RecipeChange:
 
     layers: tuple[str, ...]
     backend: bool
+
+
+class _LayerResults:
+    """Finds the results of layers by their names."""
+
+    def __init__(self) -> None:
+        self._source: QuantizeResult | Comparison | None = None
+        self._by_name: Mapping[str, LayerResult] = {}
+
+    def of(self, source: QuantizeResult | Comparison | None, name: str) -> LayerResult | None:
+        """Return the result of a layer in a source."""
+        if source is not self._source:
+            self._source = source
+            self._by_name = {entry.name: entry for entry in source.layers} if source is not None else {}
+        return self._by_name.get(name)
 
 
 class Document(QObject):
@@ -90,6 +105,8 @@ class Document(QObject):
         self._tensors: dict[str, Tensor] = {}
         self._other_changes = False
         self._void = False
+        self._unfinite = False
+        self._outcomes, self._measurements = _LayerResults(), _LayerResults()
         self.undo_stack.cleanChanged.connect(self.file_changed)
 
     # What is open
@@ -216,6 +233,7 @@ class Document(QObject):
         if self.model is None:
             return
         self.ranges = ActivationRanges(self.model, record)
+        self._unfinite = bool(record.unfinite)
         self._void = self.result is not None
         self.statistics_changed.emit()
         self.results_changed.emit()
@@ -246,6 +264,25 @@ class Document(QObject):
         return self._digest
 
     @property
+    def statistics_stale(self) -> str:
+        """Why the statistics are not those that these decisions ask for; empty where they are, or where none are."""
+        if self.ranges is None or self.model is None:
+            return ""
+        record = self.ranges.record
+        wished = calibration.settings_of(self.recipe, self.model.layers)
+        return calibration.why_stale(record.settings, wished, record.samples, self._unfinite)
+
+    @property
+    def equalized(self) -> tuple[calibration.Pair, ...]:
+        """The pairs of layers whose weights these decisions equalize."""
+        return calibration.equalized_pairs(self.recipe, self.model.layers) if self.model is not None else ()
+
+    @property
+    def must_calibrate(self) -> bool:
+        """Whether quantizing with these decisions takes a calibration first."""
+        return self.needs_calibration and (self.ranges is None or bool(self.statistics_stale))
+
+    @property
     def result_stale(self) -> bool:
         """Whether a quantized model exists that these decisions would not make."""
         return self.result is not None and (self._void or self.result.recipe_hash != self.digest)
@@ -255,23 +292,18 @@ class Document(QObject):
         """Whether a comparison exists of a model that these decisions would not make."""
         return self.comparison is not None and (self._void or self.comparison.recipe_hash != self.digest)
 
-    def layer_result(self, name: str) -> LayerResult | None:
-        """Return what became of a layer, with measurements where there are any."""
-        source = self.comparison or self.result
-        if source is None:
-            return None
-        if self._results_source is not source:
-            self._results_source = source
-            self._results_by_name = {entry.name: entry for entry in source.layers}
-        return self._results_by_name.get(name)
+    def outcome(self, name: str) -> LayerResult | None:
+        """Return what became of a layer in the quantized model, None where there is none."""
+        return self._outcomes.of(self.result, name)
 
-    _results_source: QuantizeResult | Comparison | None = None
-    _results_by_name: Mapping[str, LayerResult] = {}
+    def measurement(self, name: str) -> LayerResult | None:
+        """Return what was measured of a layer, None where nothing was compared."""
+        return self._measurements.of(self.comparison, name)
 
     @property
     def needs_calibration(self) -> bool:
         """Whether a layer is static or QAT, whose activations need ranges from data."""
-        return any(rule.mode in {Mode.STATIC, Mode.QAT} for rule in self.recipe.rules.values())
+        return any(rule.needs_statistics for rule in self.recipe.rules.values())
 
     # Decisions
 
@@ -325,6 +357,47 @@ class Document(QObject):
                 activation = msgspec.structs.replace(rule.activation, reduce_range=after)
                 rules[name] = msgspec.structs.replace(rule, activation=activation)
         return rules
+
+    def leave_out(self, sample: int) -> None:
+        """Leave a sample out of calibration, as one undo step; the last one stays."""
+        data = self.recipe.data
+        if sample in data.excluded:
+            return
+        left = set(self.ranges.record.samples) - {*data.excluded, sample} if self.ranges is not None else {-1}
+        if not left:
+            sentence = self.tr("Sample {sample} stays: at least one sample has to be left for calibration.")
+            self.notice.emit(sentence.format(sample=sample))
+            return
+        text = self.tr("Leave out sample {sample}").format(sample=sample)
+        self._decide_calibration(text, excluded=tuple(sorted({*data.excluded, sample})))
+
+    def take_back(self, sample: int) -> None:
+        """Let a sample that was left out take part in calibration again, as one undo step."""
+        excluded = self.recipe.data.excluded
+        if sample in excluded:
+            text = self.tr("Take back sample {sample}").format(sample=sample)
+            self._decide_calibration(text, excluded=tuple(other for other in excluded if other != sample))
+
+    def use_finite_only(self, finite_only: bool = True) -> None:
+        """Agree that ranges come from the finite values only, or take that back, as one undo step."""
+        if finite_only != self.recipe.data.finite_only:
+            text = self.tr("Finite values only") if finite_only else self.tr("All values")
+            self._decide_calibration(text, finite_only=finite_only)
+
+    def _decide_calibration(self, text: str, **choices: tuple[int, ...] | bool) -> None:
+        after = msgspec.structs.replace(self.recipe.data, **choices)
+        self.undo_stack.push(ChangeCalibration(self, text, after))
+
+    def swap_calibration(self, data: DataReference) -> None:
+        """Replace the choices about calibration, where they were made for this data. Only undo steps call this."""
+        now = self.recipe.data
+        choices = {"excluded": data.excluded, "finite_only": data.finite_only}
+        wished = msgspec.structs.replace(now, **choices)
+        if wished != data:
+            return
+        self._set_recipe(msgspec.structs.replace(self.recipe, data=wished))
+        self.recipe_changed.emit(RecipeChange((), False))
+        self.results_changed.emit()
 
     def swap(self, rules: Mapping[str, Rule | None], backend: str) -> None:
         """Replace rules (None removes one) and the backend. Only undo steps call this."""

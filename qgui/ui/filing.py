@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox, QWidget
 from qgui.core.errors import QguiError
 from qgui.ui import settings as options
 from qgui.ui.document import SUFFIX, Document
-from qgui.ui.recovery import Leftover, leftovers
+from qgui.ui.recovery import Autosave, Leftover, leftovers
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.worker_client import WorkerClient
 from qgui.ui.workflow import Then, Workflow, failure_of
@@ -31,7 +31,7 @@ class Filing(QObject):
         workflow: Opens what the files name.
         client: Asked whether a job runs.
         settings: For folders and recent files.
-        state_folder: Where unsaved decisions are kept, by default the person's state folder.
+        autosave: Keeps decisions that no file holds.
     """
 
     failed = Signal(object)
@@ -45,7 +45,7 @@ class Filing(QObject):
         workflow: Workflow,
         client: WorkerClient,
         settings: Settings,
-        state_folder: Path | None = None,
+        autosave: Autosave,
     ) -> None:
         super().__init__(window)
         self._window = window
@@ -53,7 +53,7 @@ class Filing(QObject):
         self._workflow = workflow
         self._client = client
         self._settings = settings
-        self._state_folder = state_folder
+        self._autosave = autosave
         self._after_saving: Then | None = None
 
     # Opening
@@ -76,12 +76,17 @@ class Filing(QObject):
 
     def offer_leftovers(self) -> None:
         """Look for decisions that a program which ended unexpectedly left behind."""
-        found = leftovers(self._state_folder)
+        found = leftovers(self._autosave.file.parent)
         self.leftovers_found.emit(found[0] if found else None)
 
     def restore(self, leftover: Leftover) -> None:
-        """Open decisions that were kept before a crash; they are forgotten only once they are open."""
-        self._workflow.restore(leftover.recipe, leftover.path, lambda: self.discard(leftover))
+        """Open decisions that were kept before a crash; they are forgotten only once they are kept anew."""
+
+        def restored() -> None:
+            self._autosave.keep()
+            self.discard(leftover)
+
+        self._workflow.restore(leftover.recipe, leftover.path, restored)
 
     def discard(self, leftover: Leftover) -> None:
         """Throw away decisions that were kept before a crash."""

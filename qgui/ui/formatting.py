@@ -31,9 +31,11 @@ def shape(dimensions: Sequence[int] | None) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return a number with so many significant digits."""
+    """Return a number with so many significant digits, before the decimal point with all that it has."""
     if value is None or not math.isfinite(value):
         return NOTHING
+    if 10**digits <= abs(value) < 1e9:
+        return number_fixed(value, 0)
     return f"{value:.{digits}g}".replace("-", "\u2212")
 
 
@@ -68,6 +70,8 @@ def small_percent(share: float) -> str:
     """Return a share that may be tiny in percent, for instance `0.0031 %`."""
     if share <= 0:
         return "0 %"
+    if share < 1e-6:
+        return "< 0.0001 %"
     return f"{100 * share:.2g} %" if share < 0.1 else percent(share)
 
 
@@ -89,6 +93,14 @@ def short_path(path: str) -> str:
     """Return the last part of a dotted path; the last two where the last is only a number."""
     parts = path.split(".")
     return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
+
+
+def short_source(source: str) -> str:
+    """Return a source without the folders in which it lies, for instance `data.py:batches`."""
+    kind, colon, rest = source.partition(":")
+    if colon and "/" in rest and "/" not in kind:
+        return f"{kind}:{rest.rstrip('/').rpartition('/')[2]}"
+    return source.rstrip("/").rpartition("/")[2] or source
 
 
 def shortened(text: str, length: int = 60) -> str:

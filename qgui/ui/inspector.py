@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -28,6 +28,7 @@ from qgui.ui.later import Later
 from qgui.ui.layer_facts import LayerFacts
 from qgui.ui.observer_form import ObserverForm
 from qgui.ui.range_notes import mode_note, range_notes
+from qgui.ui.step_boxes import StepBoxes
 
 _ACTIVATION_SCHEMES = ("per_tensor_affine", "per_tensor_symmetric")
 
@@ -59,17 +60,18 @@ class Inspector(QScrollArea):
         layout.addWidget(self.mode)
         layout.addWidget(self.mode_note)
         self.weight = self._build_weight()
+        self.steps = StepBoxes(document, self)
         self.activation = self._build_activation()
-        body = QWidget(self)
-        column = QVBoxLayout(body)
+        self._body = QWidget(self)
+        column = QVBoxLayout(self._body)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
-        for widget in (self.facts, self.decision, self.weight, self.activation):
+        for widget in (self.facts, self.decision, self.weight, self.steps, self.activation):
             column.addWidget(widget)
         column.addStretch(1)
-        self.setWidget(body)
+        self.setWidget(self._body)
         self._connect()
-        self.show_layers(())
+        self._later.now()
 
     def _note(self, name: str) -> QLabel:
         label = QLabel(self)
@@ -142,6 +144,11 @@ class Inspector(QScrollArea):
 
     # Showing
 
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the width in which nothing is cut off, with the bar that scrolls a low window."""
+        wanted = self._body.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        return QSize(wanted + 2 * self.frameWidth(), super().minimumSizeHint().height())
+
     def show_layers(self, names: Sequence[str]) -> None:
         """Show layers by their names."""
         self._layers = [layer for layer in map(self._document.layer, names) if layer is not None]
@@ -162,6 +169,8 @@ class Inspector(QScrollArea):
         active = [layer for layer in heads if self._document.tensor_of(layer) is not None]
         modes = {self._document.recipe.rule(layer.name).mode for layer in heads}
         self.weight.setVisible(bool(weighted) and modes != {Mode.FLOAT})
+        self.steps.setVisible(bool(weighted) and modes != {Mode.FLOAT})
+        self.steps.show_layers(weighted)
         self.activation.setVisible(bool(active) and modes != {Mode.DYNAMIC})
         if heads:
             self._show_mode(heads)
@@ -169,6 +178,7 @@ class Inspector(QScrollArea):
             self._show_weight(weighted)
         if active:
             self._show_activation(active)
+        self.updateGeometry()
 
     def _show_mode(self, heads: list[Layer]) -> None:
         backend = self._document.recipe.backend

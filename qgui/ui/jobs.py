@@ -17,9 +17,11 @@ ANSWERS: dict[type[messages.Command], type[messages.Event]] = {
     messages.UseStatistics: messages.StatisticsTaken,
     messages.Quantize: messages.Quantized,
     messages.Compare: messages.Compared,
+    messages.MeasureActivations: messages.ActivationsMeasured,
     messages.MeasureBackends: messages.BackendsMeasured,
     messages.Export: messages.Exported,
     messages.WeightRanges: messages.WeightRangesWritten,
+    messages.ShowSamples: messages.SamplesShown,
 }
 
 

@@ -48,6 +48,8 @@ NUMBERS = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS, Column.PARAME
 _MEASURED = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS})
 #: Numbers stand at the right.
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+#: Behind the title of a sorted column of numbers, so that the mark of the order does not cover it.
+ROOM_FOR_MARK = "\u2003"
 #: Below this ratio a layer is pointed out.
 POOR_SQNR_DB = 15.0
 
@@ -157,13 +159,16 @@ class LayerCells(QObject):
 
     def _mode_text(self, row: Row) -> str:
         if row.layer is not None and not row.layer.head:
-            return self.tr("fused into {head}").format(head=formatting.short_path(row.layer.group))
+            return self.tr("fused")
         mode = self.mode(row)
         return mode.value if mode is not None else self.tr("mixed")
 
     def _observer_text(self, layer: Layer) -> str:
         rule = self._document.recipe.rule(layer.name)
-        if not layer.head or rule.mode not in {Mode.STATIC, Mode.QAT}:
+        read_as_int8 = rule.mode in {Mode.STATIC, Mode.QAT} or (
+            layer.kind == "input" and self._document.needs_calibration
+        )
+        if not layer.head or not read_as_int8:
             return ""
         if layer.type in legality.FIXED_QPARAMS:
             return self.tr("prescribed")
@@ -186,7 +191,7 @@ class LayerCells(QObject):
         return rule.weight.dtype if rule.weight.dtype == "float16" else rule.weight.granularity
 
     def _measured(self, layer: Layer, column: Column) -> float | None:
-        result = self._document.layer_result(layer.name)
+        result = self._document.measurement(layer.name)
         if result is None:
             return None
         match column:
@@ -224,7 +229,7 @@ class LayerCells(QObject):
         return None
 
     def _slower(self, layer: Layer) -> bool:
-        result = self._document.layer_result(layer.name)
+        result = self._document.measurement(layer.name)
         if result is None or result.float_ms is None or result.quantized_ms is None:
             return False
         return result.quantized_ms > 1.1 * result.float_ms and result.mode is not Mode.FLOAT
@@ -266,7 +271,10 @@ class LayerCells(QObject):
         return self._italic if stale or (row.layer is not None and not row.layer.head) else None
 
     def _accessible_text(self, row: Row, column: Column) -> str:
-        return f"{self.titles()[column][0]}: {self.text(row, column) or formatting.NOTHING}"
+        text = self.text(row, column)
+        if column is Column.MODE and row.layer is not None and not row.layer.head:
+            text = self.tr("fused into {head}").format(head=row.layer.group)
+        return f"{self.titles()[column][0]}: {text or formatting.NOTHING}"
 
 
 def leaf_sentence(layer: Layer) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from qgui.core.layers import Layer
 from qgui.ui import formatting
@@ -31,11 +31,14 @@ class LayerFacts(QWidget):
         self.title.setFont(bold)
         self.subtitle = self._label("layerFactsSubtitle")
         self.subtitle.setProperty("faint", True)
-        self._form = QFormLayout()
-        self._form.setHorizontalSpacing(12)
-        self._form.setVerticalSpacing(2)
+        # A form layout gives wrapped lines the height of one where rows above are hidden.
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.setVerticalSpacing(2)
+        grid.setColumnStretch(1, 1)
+        self._captions: dict[str, QLabel] = {}
         self._values: dict[str, QLabel] = {}
-        for key, text in (
+        rows = (
             ("input", self.tr("Input")),
             ("output", self.tr("Output")),
             ("weight", self.tr("Weight")),
@@ -46,19 +49,24 @@ class LayerFacts(QWidget):
             ("became", self.tr("Became")),
             ("sqnr", self.tr("SQNR")),
             ("time", self.tr("Time")),
-        ):
+        )
+        for row, (key, text) in enumerate(rows):
             value = self._label(f"layerFact_{key}")
             caption = QLabel(text, self)
             caption.setProperty("faint", True)
-            self._form.addRow(caption, value)
-            self._values[key] = value
+            grid.addWidget(caption, row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(value, row, 1)
+            self._captions[key], self._values[key] = caption, value
+        self.stale = self._label("layerFactsStale")
+        self.stale.setProperty("faint", True)
         self.note = self._label("layerFactsNote")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         for widget in (self.title, self.subtitle):
             layout.addWidget(widget)
-        layout.addLayout(self._form)
+        layout.addLayout(grid)
+        layout.addWidget(self.stale)
         layout.addWidget(self.note)
 
     def _label(self, name: str) -> QLabel:
@@ -99,19 +107,24 @@ class LayerFacts(QWidget):
             "fusion": layer.fusion,
             "calls": self.tr("{count} times").format(count=layer.calls) if layer.calls > 1 else "",
         }
-        result = self._document.layer_result(layer.name)
-        if result is not None:
-            facts["became"] = result.quantized_type
-            if result.sqnr_db is not None:
-                facts["sqnr"] = formatting.decibel(result.sqnr_db)
-            if result.float_ms is not None and result.quantized_ms is not None:
-                facts["time"] = (
-                    f"{formatting.milliseconds(result.float_ms)} → {formatting.milliseconds(result.quantized_ms)}"
-                )
+        outcome, measured = self._document.outcome(layer.name), self._document.measurement(layer.name)
+        if outcome is not None:
+            facts["became"] = outcome.quantized_type
+        if measured is not None and measured.sqnr_db is not None:
+            facts["sqnr"] = formatting.decibel(measured.sqnr_db)
+        if measured is not None and measured.float_ms is not None and measured.quantized_ms is not None:
+            facts["time"] = (
+                f"{formatting.milliseconds(measured.float_ms)} → {formatting.milliseconds(measured.quantized_ms)}"
+            )
         note = self.tr("Not traced: {reason}").format(reason=layer.leaf_reason) if layer.leaf_reason else ""
-        self._fill(layer.name, f"{layer.type} · {kinds[layer.kind]}", facts, note)
+        stale = {"became"} if self._document.result_stale else set()
+        stale |= {"sqnr", "time"} if self._document.comparison_stale else set()
+        self._fill(layer.name, f"{layer.type} · {kinds[layer.kind]}", facts, note, stale)
 
-    def _fill(self, title: str, subtitle: str, facts: dict[str, str], note: str) -> None:
+    def _fill(
+        self, title: str, subtitle: str, facts: dict[str, str], note: str, stale: Collection[str] = frozenset()
+    ) -> None:
+        """Show texts; those that are of an earlier quantized model stand in italics, with a sentence about that."""
         # A path has no spaces to break at; zero-width spaces let it wrap after each dot.
         self.title.setText(title.replace(".", ".\u200b"))
         self.title.setAccessibleName(title)
@@ -119,6 +132,17 @@ class LayerFacts(QWidget):
         for key, label in self._values.items():
             text = facts.get(key, "")
             label.setText(text)
-            self._form.setRowVisible(label, bool(text))
+            self._mark(label, bool(text) and key in stale)
+            for widget in (self._captions[key], label):
+                widget.setVisible(bool(text))
+        old = self.tr("In italics: before the last decisions.") if any(facts.get(key) for key in stale) else ""
+        self.stale.setText(old)
+        self.stale.setVisible(bool(old))
         self.note.setText(note)
         self.note.setVisible(bool(note))
+
+    def _mark(self, label: QLabel, stale: bool) -> None:
+        font = QFont(label.font())
+        font.setItalic(stale)
+        label.setFont(font)
+        label.setToolTip(self.tr("Of an earlier quantized model: the decisions have changed since.") if stale else "")

@@ -70,7 +70,11 @@ class LayerModel(QAbstractItemModel):
     def index_of(self, layer: str) -> QModelIndex:
         """Return the index of a layer's name cell, an invalid one where there is no such layer."""
         row = self._by_layer.get(layer)
-        return self.createIndex(row.position, Column.NAME, row.number) if row else QModelIndex()
+        return self.index_of_row(row) if row else QModelIndex()
+
+    def index_of_row(self, row: Row) -> QModelIndex:
+        """Return the index of a row's name cell."""
+        return self.createIndex(row.position, Column.NAME, row.number)
 
     def row(self, index: Index) -> Row | None:
         """Return the row of an index."""
@@ -139,6 +143,11 @@ class LayerModel(QAbstractItemModel):
         self._by_layer = {row.layer.name: row for row in self._rows if row.layer is not None}
         layers = self._document.model.layers if self._document.model is not None else ()
         self._shape = [(layer.name, layer.group) for layer in layers]
+
+    def begin_anew(self) -> None:
+        """Let views ask for every row again."""
+        self.beginResetModel()
+        self.endResetModel()
 
     def _rebuild(self) -> None:
         self.beginResetModel()

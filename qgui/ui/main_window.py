@@ -17,28 +17,28 @@ from PySide6.QtWidgets import (
 
 import qgui
 from qgui.core import advice
-from qgui.core.messages import Failed, Progress
+from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
-from qgui.core.results import BackendTiming
+from qgui.core.results import BackendTiming, MachineDescription
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
 from qgui.ui.bars import WindowBar, fill_menu_bar
 from qgui.ui.dialogs.backends import BackendDialog
 from qgui.ui.dialogs.export import ExportDialog
-from qgui.ui.dialogs.failure import FailureDialog, TrustDialog
+from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
 from qgui.ui.inspector import Inspector
-from qgui.ui.jobs import Job
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.recovery import Autosave
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
+from qgui.ui.step_boxes import StepMenu
 from qgui.ui.steps import next_step, reasons_against
 from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.workbench import Workbench, load_panels
@@ -73,7 +73,7 @@ class MainWindow(QMainWindow):
         self.client.setParent(self)
         self.workflow = Workflow(self.document, self.client, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
-        self.filing = Filing(self, self.document, self.workflow, self.client, settings, state_folder)
+        self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self._painted = False
         self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
@@ -110,7 +110,6 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.layer_dock)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
         width = self.fontMetrics().averageCharWidth()
-        self.inspector.setMinimumWidth(32 * width)
         self.layer_panel.setMinimumWidth(40 * width)
 
     def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
@@ -124,11 +123,17 @@ class MainWindow(QMainWindow):
         self.bar = WindowBar(self.actions_by_id, self.theme, self.choose_theme, self)
         self.addToolBar(self.bar)
         views = [self.layer_dock.toggleViewAction(), self.inspector_dock.toggleViewAction()]
+        for action, tip in zip(
+            views, (self.tr("Show or hide the layer table."), self.tr("Show or hide the inspector.")), strict=True
+        ):
+            action.setToolTip(tip)
         show_log = QAction(self.tr("&Log"), self)
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
         show_log.triggered.connect(self.show_log)
-        fill_menu_bar(self, self.actions_by_id, self.layer_panel.mode_actions, [*views, show_log], self.bar.theme_menu)
+        self.step_menu = StepMenu(self.document, self)
+        views.append(show_log)
+        fill_menu_bar(self, self.actions_by_id, self.layer_panel, self.step_menu, views, self.bar.theme_menu)
         self.status = StatusLine(self.actions_by_id[ActionId.CANCEL], self)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.status, 1)
@@ -151,7 +156,7 @@ class MainWindow(QMainWindow):
             ActionId.COMPARE: self.compare,
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
-            ActionId.CANCEL: self.client.cancel,
+            ActionId.CANCEL: self.workflow.cancel,
             ActionId.ABOUT: self.show_about,
         }
         for name, slot in slots.items():
@@ -177,16 +182,15 @@ class MainWindow(QMainWindow):
         document.notice.connect(self.workbench.tell)
         document.undo_stack.indexChanged.connect(self._name_undo)
         client.log_line.connect(self.workbench.log_panel.add)
-        client.progressed.connect(self._on_progress)
-        client.failed.connect(
-            lambda _job, failure: self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
-        )
+        workflow.progressed.connect(self.status.show_progress)
+        client.ready.connect(self._on_ready)
         client.replaced.connect(lambda why: self.workbench.log_panel.add("warning", why))
         workflow.failed.connect(self.show_failure)
         self.filing.failed.connect(self.show_failure)
         self.filing.saved.connect(self._on_done)
         self.filing.leftovers_found.connect(self.start_page.show_leftover)
         workflow.trust_needed.connect(self.ask_for_trust)
+        workflow.consent_needed.connect(self.ask_for_consent)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
         workflow.step_finished.connect(self._on_step)
@@ -280,6 +284,7 @@ class MainWindow(QMainWindow):
         reasons = reasons_against(self.document, busy)
         self.actions_by_id.allow(reasons)
         self.workbench.set_why_not_compare(reasons.get(ActionId.COMPARE, ""))
+        self.workbench.show_staleness(self.document.statistics_stale, reasons.get(ActionId.CALIBRATE, ""))
         backend = self.document.recipe.backend
         self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
         following = None if busy else next_step(self.document)
@@ -296,9 +301,17 @@ class MainWindow(QMainWindow):
             stopping = self.client.current is not None and self.client.current.cancelled
             self.status.show_job(self.tr("Stopping") if stopping else busy)
 
-    def _on_progress(self, job: Job, progress: Progress) -> None:
-        if not job.quiet and not job.cancelled:
-            self.status.show_progress(progress)
+    def _on_ready(self, machine: MachineDescription) -> None:
+        sentence = self.tr("The engine is ready: PyTorch {version} on {cpu} ({capability}), backends {backends}.")
+        self.workbench.log_panel.add(
+            "info",
+            sentence.format(
+                version=machine.torch_version,
+                cpu=machine.cpu,
+                capability=machine.capability,
+                backends=", ".join(machine.backends),
+            ),
+        )
 
     def _introduce_model(self) -> None:
         """Say what the model is, what is advised for it, and what should be known about it."""
@@ -326,9 +339,8 @@ class MainWindow(QMainWindow):
         if step not in {"model", "data"}:
             self.workbench.end_introduction()
         self._tell_notes(step)
-        if step in {"model", "data"} and not self.layer_panel.selected_layers() and self.document.model is not None:
-            weighted = [layer.name for layer in self.document.model.layers if layer.head and layer.weight_shape]
-            self.layer_panel.select(weighted[:1])
+        if step in {"model", "data"} and not self.layer_panel.selected_layers():
+            self.layer_panel.select_first()
 
     def _forget_done(self) -> None:
         self._done = ""
@@ -382,6 +394,13 @@ class MainWindow(QMainWindow):
     def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
         """Ask whether code that a file holds may run."""
         dialog = TrustDialog(failure, self.theme, self)
+        dialog.accepted.connect(go_on)
+        show(dialog)
+
+    def ask_for_consent(self, failure: Failed, go_on: Then) -> None:
+        """Ask whether ranges may come from the finite values only."""
+        self.workbench.log_panel.add("warning", f"{failure.what}: {failure.why}")
+        dialog = ConsentDialog(failure, self.theme, self)
         dialog.accepted.connect(go_on)
         show(dialog)
 
@@ -456,7 +475,7 @@ class MainWindow(QMainWindow):
             self.resize(max(1280, 200 * width), 800)
             self.resizeDocks(
                 [self.layer_dock, self.inspector_dock],
-                [self.layer_panel.comfortable_width(), 41 * width],
+                [self.layer_panel.view.comfortable_width(), 41 * width],
                 Qt.Orientation.Horizontal,
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from qgui.core.recipe import Observer, ObserverKind
 from qgui.ui.choice_box import ChoiceBox
@@ -31,6 +31,9 @@ class ParameterBox(QDoubleSpinBox):
         self.setToolTip(tool_tip)
         self.setKeyboardTracking(False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        # Its bounds have more digits than any range that is worth room.
+        self.setMinimumWidth(self.fontMetrics().horizontalAdvance("-12.34567") + 3 * self.fontMetrics().height())
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setSpecialValueText(self.tr("mixed"))
         self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
 
@@ -93,6 +96,7 @@ class ObserverForm(QWidget):
         for boxes in self._rows.values():
             for box in boxes:
                 self._form.addRow(self._label(box.accessibleName(), box), box)
+                self._form.setRowVisible(box, False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._form)

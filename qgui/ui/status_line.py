@@ -90,7 +90,7 @@ class StatusLine(QWidget):
         self.data.setVisible(data is not None)
         if data is None:
             return
-        source = formatting.shortened(data.source, 28)
+        source = formatting.shortened(formatting.short_source(data.source), 28)
         counts = self.tr("{calibration} to calibrate, {evaluation} to evaluate").format(
             calibration=data.calibration, evaluation=data.evaluation
         )

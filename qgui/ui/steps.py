@@ -76,7 +76,7 @@ def _reasons_with_model(document: Document) -> dict[ActionId, str]:
         every_float = tr("Every layer is float: choose another mode for at least one.")
         for action in (ActionId.QUANTIZE, ActionId.COMPARE, ActionId.EXPORT, ActionId.MEASURE_BACKENDS):
             reasons.setdefault(action, every_float)
-    if document.needs_calibration and document.ranges is None and document.data is None:
+    if document.must_calibrate and document.data is None:
         reasons[ActionId.QUANTIZE] = tr("Static layers need ranges from data: open some first.")
     if document.machine is not None and len(document.machine.backends) < 2:
         reasons.setdefault(ActionId.MEASURE_BACKENDS, tr("This machine supports one backend only."))
@@ -95,6 +95,9 @@ def next_step(document: Document) -> tuple[ActionId, str] | None:
         return None
     if document.needs_calibration and document.ranges is None:
         return ActionId.CALIBRATE, tr("Next: calibrate, to see what each observer would choose.")
+    if document.must_calibrate:
+        why = tr("The statistics are stale ({why}): calibrate again.")
+        return ActionId.CALIBRATE, why.format(why=document.statistics_stale)
     if document.result is None:
         return ActionId.QUANTIZE, tr("Next: quantize with these decisions.")
     if document.result_stale:

@@ -285,6 +285,8 @@ QFrame[banner="warning"] {{ background: {colours.warning_soft}; border-radius: 4
 QLabel[faint="true"] {{ color: {colours.faint}; }}
 QLabel[good="true"] {{ color: {colours.good}; }}
 QLabel[bad="true"] {{ color: {colours.bad}; }}
+QCheckBox::indicator:unchecked:enabled {{ border: 1px solid {colours.faint}; border-radius: 2px;
+  background: {colours.base}; width: 12px; height: 12px; }}
 QGroupBox {{ border: none; border-top: 1px solid {colours.line}; margin-top: 1.3em; padding-top: 7px; }}
 QGroupBox::title {{ subcontrol-origin: margin; subcontrol-position: top left; color: {colours.faint}; }}
 QStatusBar::item {{ border: none; }}

@@ -80,6 +80,8 @@ class Workbench(QWidget):
         self.setObjectName("workbench")
         self.notice = Banner("notice", "hint", self)
         self.notice.hide()
+        self.stale = Banner("statisticsStale", "warning", self)
+        self.stale.hide()
         self.log_panel = LogPanel(theme, self)
         self.tabs = QTabWidget(self)
         self.tabs.setObjectName("centreTabs")
@@ -91,6 +93,7 @@ class Workbench(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.notice)
+        column.addWidget(self.stale)
         column.addWidget(self.tabs, 1)
 
     # Building
@@ -161,6 +164,14 @@ class Workbench(QWidget):
         self._why_not_compare = reason
         if self.built:
             self.compare_panel.set_available(reason)
+
+    def show_staleness(self, why: str, why_not_calibrate: str) -> None:
+        """Say above the tabs why the statistics are stale and offer to calibrate again; nothing where they are not."""
+        sentence = self.tr("The statistics are stale: {why}. What is shown here is from before.").format(why=why)
+        tip = why_not_calibrate or self.tr("Run the calibration samples again with these decisions.")
+        text, wanted = self.tr("Calibrate"), self.calibration_wanted.emit
+        self.stale.tell(sentence if why else "", text, tip, wanted)
+        self.stale.button.setEnabled(not why_not_calibrate)
 
     def show_ranges(self) -> None:
         """Bring the ranges to the front."""

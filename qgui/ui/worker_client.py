@@ -20,11 +20,12 @@ from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signa
 
 from qgui.core import messages
 from qgui.ui.jobs import Job
+from qgui.ui.takeover import Takeover
 
 log = logging.getLogger(__name__)
 
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
-#: After so many starts in a row without a Ready, the worker is given up until the person asks again.
+#: After so many starts in a row without a worker that can go on, it is given up until the person asks again.
 _STARTS = 3
 
 
@@ -42,12 +43,12 @@ class Timing:
     """How patient the client is, in milliseconds.
 
     Attributes:
-        cancel: Time a job has to stop before its process is ended.
+        cancel: Time a job has to stop before its process is ended, which takes its time too.
         silence: Time without a sign of life before a process is taken for hung.
         shutdown: Time the process has to leave when the window closes.
     """
 
-    cancel: int = 3_000
+    cancel: int = 2_500
     silence: int = 90_000
     shutdown: int = 700
 
@@ -100,9 +101,8 @@ class WorkerClient(QObject):
         self._errors = bytearray()
         self._last_errors: deque[str] = deque(maxlen=40)
         self._starts = 0
-        self._model: messages.OpenModel | None = None
-        self._data: messages.OpenData | None = None
-        self._statistics: messages.UseStatistics | None = None
+        self._takeover = Takeover()
+        self._repeated: deque[Job] = deque()
         self._end_reason = ""
         self._patience = self._single_shot(self._kill_unstoppable)
         self._silence = self._single_shot(self._kill_silent)
@@ -142,12 +142,16 @@ class WorkerClient(QObject):
         self._queue = deque(job for job in self._queue if not isinstance(job.command, kind))
 
     def cancel(self) -> None:
-        """Stop the running job within the time it has; jobs that wait are dropped."""
-        while self._queue:
-            waiting = self._queue.pop()
-            waiting.stop()
-            self.finished.emit(waiting)
-        if self.current is None or self.current.cancelled:
+        """Stop the running job within the time it has; jobs that wait are dropped.
+
+        Quiet jobs go on: they bring a fresh process to where the old one was, or answer a panel in a moment.
+        """
+        waiting = [job for job in self._queue if not job.quiet]
+        self._queue = deque(job for job in self._queue if job.quiet)
+        for job in waiting:
+            job.stop()
+            self.finished.emit(job)
+        if self.current is None or self.current.cancelled or self.current.quiet:
             self.state_changed.emit()
             return
         self.current.cancelled = True
@@ -157,10 +161,11 @@ class WorkerClient(QObject):
 
     def abandon(self) -> None:
         """Give up everything that runs or waits at once; a fresh process takes over where a job was running."""
-        jobs = [*([self.current] if self.current else []), *self._queue]
-        running, self.current = self.current, None
+        jobs = list(self._queue)
         self._queue.clear()
-        if running is not None:
+        if self.current is not None and not self.current.quiet:
+            jobs.insert(0, self.current)
+            self.current = None
             self._patience.stop()
             self._silence.stop()
             self._set_state(WorkerState.STARTING)
@@ -175,6 +180,7 @@ class WorkerClient(QObject):
         self._patience.stop()
         self._silence.stop()
         self._queue.clear()
+        self._repeated.clear()
         self.current = None
         process, self._process = self._process, None
         self.state = WorkerState.STOPPED
@@ -196,6 +202,7 @@ class WorkerClient(QObject):
 
     def _launch(self) -> None:
         self._starts += 1
+        self._repeated = deque(map(self._repetition, self._takeover.commands()))
         self._reader = messages.FrameReader()
         self._errors.clear()
         self._end_reason = ""
@@ -221,9 +228,10 @@ class WorkerClient(QObject):
             self._process.write(messages.frame(command))
 
     def _send_next(self) -> None:
-        if self.state is not WorkerState.READY or self.current is not None or not self._queue:
+        waiting = self._repeated or self._queue
+        if self.state is not WorkerState.READY or self.current is not None or not waiting:
             return
-        self.current = self._queue.popleft()
+        self.current = waiting.popleft()
         self._silence.start(self._timing.silence)
         self._write(self.current.command)
         self.state_changed.emit()
@@ -242,8 +250,8 @@ class WorkerClient(QObject):
     def _hear(self, event: messages.Event) -> None:
         match event:
             case messages.Ready(machine=machine):
-                self._starts = 0
                 self._set_state(WorkerState.READY)
+                self._count_no_starts()
                 self.ready.emit(machine)
                 self._send_next()
             case messages.LogLine(level=level, text=text):
@@ -259,7 +267,9 @@ class WorkerClient(QObject):
             case messages.Failed():
                 self._fail(self._end_current(), event)
             case _ if self.current.answered_by(event):
-                self._remember(self.current, event)
+                # Quiet jobs repeat what is remembered already.
+                if not self.current.quiet:
+                    self._takeover.remember(self.current.command, event)
                 self._end_current().succeed(event)
             case _:
                 log.warning("an answer that does not fit its command: %s", type(event).__name__)
@@ -271,6 +281,7 @@ class WorkerClient(QObject):
         self.current = None
         self._patience.stop()
         self._silence.stop()
+        self._count_no_starts()
         QTimer.singleShot(0, self, self._send_next)
         QTimer.singleShot(0, self, lambda: self.finished.emit(job))
         self.state_changed.emit()
@@ -282,20 +293,10 @@ class WorkerClient(QObject):
         else:
             self.failed.emit(job, event)
 
-    def _remember(self, job: Job, event: messages.Event) -> None:
-        """Keep what a fresh process would need; quiet jobs repeat what is kept already."""
-        if job.quiet:
-            return
-        command = job.command
-        match command, event:
-            case messages.OpenModel(), messages.ModelOpened(reference=reference):
-                self._model = msgspec.structs.replace(command, model=reference)
-                self._data = self._statistics = None
-            case messages.OpenData(), messages.DataOpened(reference=reference):
-                self._data = msgspec.structs.replace(command, data=reference)
-                self._statistics = None
-            case messages.Calibrate(), messages.Calibrated(path=path):
-                self._statistics = messages.UseStatistics(path=path)
+    def _count_no_starts(self) -> None:
+        """Trust the process again once it stands where the one before it stood."""
+        if not self._repeated:
+            self._starts = 0
 
     # When things go wrong
 
@@ -333,17 +334,18 @@ class WorkerClient(QObject):
             if crashed
             else self.tr("The engine stopped with exit code {code}.").format(code=code)
         )
+        job, self.current = self.current, None
         if self._starts >= _STARTS:
             self._give_up(reason)
-            return
-        job, self.current = self.current, None
-        if self._starts == 0:
-            self._queue.extendleft(reversed(self._replay()))
+        elif self._starts:
+            # What was lost was on its way to where the process before it stood: the next one begins anew.
+            self._launch()
+        else:
             self.replaced.emit(reason)
-        self._launch()
-        if job is not None:
-            self._report_lost(job, reason)
-            self.finished.emit(job)
+            self._launch()
+            if job is not None:
+                self._report_lost(job, reason)
+                self.finished.emit(job)
 
     def _report_lost(self, job: Job, reason: str) -> None:
         if job.cancelled:
@@ -365,8 +367,7 @@ class WorkerClient(QObject):
 
     def _give_up(self, reason: str) -> None:
         self._set_state(WorkerState.BROKEN)
-        lost = [*([self.current] if self.current else []), *self._queue]
-        self.current = None
+        lost = list(self._queue)
         self._queue.clear()
         event = messages.Failed(
             what=self.tr("The engine does not start"),
@@ -374,6 +375,16 @@ class WorkerClient(QObject):
             next_step=self.tr("Check that PyTorch is installed in this environment: python -c 'import torch'."),
             details="\n".join(self._last_errors),
         )
+        if self._takeover.commands():
+            self._takeover.forget()
+            event = msgspec.structs.replace(
+                event,
+                what=self.tr("No fresh engine could take over"),
+                next_step=self.tr(
+                    "Your decisions are kept: save them, close other programs if memory may be short, then open the "
+                    "model again."
+                ),
+            )
         waiting = [job for job in lost if not job.quiet]
         for job in lost:
             if job.quiet:
@@ -385,18 +396,21 @@ class WorkerClient(QObject):
         for job in lost:
             self.finished.emit(job)
 
-    def _replay(self) -> list[Job]:
-        """Return the quiet jobs that bring a fresh process to where the old one was."""
-        commands = [command for command in (self._model, self._data, self._statistics) if command is not None]
-        jobs = []
-        for command in commands:
-            job = Job(command, self.tr("Taking over"), quiet=True).failure(self._replay_failed)
-            job.number(next(self._numbers))
-            jobs.append(job)
-        return jobs
+    def _repetition(self, command: messages.Command) -> Job:
+        """Return a quiet job that brings a fresh process nearer to where the old one was."""
+        job = Job(command, self.tr("Taking over"), quiet=True).failure(self._on_repetition_failed)
+        job.number(next(self._numbers))
+        return job
 
-    def _replay_failed(self, event: messages.Failed) -> None:
-        self.log_line.emit("error", f"{event.what}: {event.why}")
+    def _on_repetition_failed(self, event: messages.Failed) -> None:
+        self._repeated.clear()
+        self._count_no_starts()
+        self.failed.emit(
+            None,
+            msgspec.structs.replace(
+                event, what=self.tr("A fresh engine could not take over: {what}").format(what=event.what)
+            ),
+        )
 
     def _read_errors(self) -> None:
         if self._process is not None:

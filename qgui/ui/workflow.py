@@ -13,6 +13,7 @@ from qgui.core import messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import BackendTiming, MachineDescription
+from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.document import Document
 from qgui.ui.jobs import Job
@@ -32,17 +33,23 @@ class Workflow(QObject):
     Signals:
         failed: A `Failed`, to be shown.
         trust_needed: A `Failed` and a callable that goes on with trust.
+        consent_needed: A `Failed` and a callable that decides for the finite values only and goes on.
         done: A sentence about something that succeeded.
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
             `backends`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
+        progressed: The `Progress` of the job that is shown.
+        settled: No job runs or waits any more, however the last one ended.
     """
 
     failed = Signal(object)
     trust_needed = Signal(object, object)
+    consent_needed = Signal(object, object)
     done = Signal(str)
     step_finished = Signal(str)
     backends_measured = Signal(object)
+    progressed = Signal(object)
+    settled = Signal()
 
     def __init__(
         self, document: Document, client: WorkerClient, settings: Settings, parent: QObject | None = None
@@ -57,6 +64,8 @@ class Workflow(QObject):
         client.ready.connect(self._on_ready)
         client.failed.connect(self._on_failed)
         client.replaced.connect(self._on_replaced)
+        client.progressed.connect(self._on_progressed)
+        client.finished.connect(self._on_finished)
 
     def close(self) -> None:
         """Remove the working files."""
@@ -79,6 +88,18 @@ class Workflow(QObject):
     def _on_replaced(self, reason: str) -> None:
         self._engine_digest = None
 
+    def _on_progressed(self, job: Job, progress: messages.Progress) -> None:
+        if not job.quiet and not job.cancelled:
+            self.progressed.emit(progress)
+
+    def _on_finished(self, job: Job) -> None:
+        if not job.quiet and not self._client.busy:
+            self.settled.emit()
+
+    def cancel(self) -> None:
+        """Stop what runs, and what waits for it."""
+        self._client.cancel()
+
     def _job(self, command: messages.Command, title: str) -> Job:
         return Job(command, title)
 
@@ -92,6 +113,7 @@ class Workflow(QObject):
         def opened(event: messages.ModelOpened) -> None:
             self._engine_digest = None
             self._document.open_model(event.model, event.reference, data or DataReference())
+            self._tell_of_model()
             self._settings.add_recent(RecentEntry("model", event.reference.source, event.reference.weights))
             self.step_finished.emit("model")
             if data is not None and data.source:
@@ -141,6 +163,7 @@ class Workflow(QObject):
             self._engine_digest = None
             given = msgspec.structs.replace(recipe, model=event.reference)
             changed = self._document.open_recipe(event.model, given, path)
+            self._tell_of_model()
             at_once()
             if path is not None:
                 self._settings.add_recent(RecentEntry("recipe", str(path)))
@@ -154,6 +177,15 @@ class Workflow(QObject):
                 then()
 
         self._open(recipe.model, trust, opened, lambda: self._open_decisions(recipe, path, True, then, at_once))
+
+    def _tell_of_model(self) -> None:
+        model = self._document.model
+        if model is not None:
+            sentence = self.tr("Opened {title}: {layers} layers, {parameters} parameters.")
+            layers = sum(layer.kind != "input" for layer in model.layers)
+            self.done.emit(
+                sentence.format(title=model.title, layers=layers, parameters=formatting.count(model.parameters))
+            )
 
     def _open(
         self,
@@ -179,6 +211,14 @@ class Workflow(QObject):
             self._document.open_data(event.data, event.reference)
             if event.model is not None:
                 self._document.describe_model(event.model)
+            sentence = self.tr("Opened {source}: {calibration} samples to calibrate, {evaluation} to evaluate.")
+            self.done.emit(
+                sentence.format(
+                    source=formatting.short_source(event.data.source),
+                    calibration=event.data.calibration,
+                    evaluation=event.data.evaluation,
+                )
+            )
             self.step_finished.emit("data")
             then()
 
@@ -212,12 +252,23 @@ class Workflow(QObject):
 
         self._calibrations += 1
         path = self._file(f"statistics-{self._calibrations}.npz")
-        job = self._job(messages.Calibrate(path=str(path)), self.tr("Calibrating"))
-        self._client.submit(job.success(calibrated))
+        command = messages.Calibrate(path=str(path), recipe=self._document.recipe)
+        job = self._job(command, self.tr("Calibrating")).success(calibrated)
+        self._client.submit(job.failure(lambda event: self._not_calibrated(event, then)))
+
+    def _not_calibrated(self, event: messages.Failed, then: Then) -> None:
+        def with_consent() -> None:
+            self._document.use_finite_only()
+            self.calibrate(then)
+
+        if event.needs_consent:
+            self.consent_needed.emit(event, with_consent)
+        else:
+            self.failed.emit(event)
 
     def quantize(self, then: Then = _nothing) -> None:
-        """Make the quantized model; calibrates first where a layer needs ranges that are not there."""
-        if self._document.needs_calibration and self._document.ranges is None:
+        """Make the quantized model; calibrates first where a layer needs ranges that are missing or stale."""
+        if self._document.must_calibrate:
             self.calibrate(then=lambda: self.quantize(then))
             return
         recipe = self._document.recipe
@@ -268,7 +319,12 @@ class Workflow(QObject):
 
         def exported(event: messages.Exported) -> None:
             self._document.set_exports(event.exports)
-            self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))
+            failed = ", ".join(entry.format for entry in event.exports if not entry.verified)
+            if failed:
+                sentence = self.tr("Exported to {folder}, but not all files gave the same outputs: {formats}.")
+                self._document.notice.emit(sentence.format(folder=folder, formats=failed))
+            else:
+                self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))
             self.step_finished.emit("export")
             then()
 
@@ -277,7 +333,7 @@ class Workflow(QObject):
     def measure_backends(self, then: Then = _nothing) -> None:
         """Measure every engine of the machine with the present decisions; calibrates first where needed."""
         document = self._document
-        if document.needs_calibration and document.ranges is None:
+        if document.must_calibrate:
             self.calibrate(then=lambda: self.measure_backends(then))
             return
 
@@ -298,7 +354,8 @@ class Workflow(QObject):
         """Ask what each observer would choose for a layer's weight; later questions replace those that wait."""
         self._client.drop_waiting(messages.WeightRanges)
         path = self._file("weight.npz")
-        job = Job(messages.WeightRanges(layer=layer, path=str(path)), self.tr("Reading weights"), quiet=True)
+        command = messages.WeightRanges(layer=layer, path=str(path), recipe=self._document.recipe)
+        job = Job(command, self.tr("Reading weights"), quiet=True)
         job.success(lambda event: then(Path(event.path)))
         job.failure(lambda event: failed(f"{event.what}: {event.why}"))
         self._client.submit(job)

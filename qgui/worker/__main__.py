@@ -34,6 +34,8 @@ def main() -> int:
                 break
             if isinstance(command, messages.Cancel):
                 jobs.cancel(command.job)
+            elif isinstance(command, messages.SteerTraining):
+                jobs.steer(command)
             else:
                 jobs.submit(command)
     except (ValueError, msgspec.DecodeError) as error:

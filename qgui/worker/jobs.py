@@ -6,14 +6,17 @@ import queue
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from qgui.core import messages, statistics
-from qgui.core.errors import Cancelled, NeedsTrust, QguiError
+from qgui.core import measured, messages
+from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
-from qgui.engine import backends, comparison, export, weights
+from qgui.core.training_run import TrainingUpdate
+from qgui.engine import activations, backends, comparison, export, thumbnails, weights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
+from qgui.engine.training_control import TrainingControl
 from qgui.worker.channel import Channel
 
 
@@ -32,6 +35,7 @@ class JobThread(threading.Thread):
         self._lock = threading.Lock()
         self._running = 0
         self._cancelled: set[int] = set()
+        self._training = TrainingControl()
 
     def submit(self, command: AnyCommand) -> None:
         """Queue a command."""
@@ -43,12 +47,26 @@ class JobThread(threading.Thread):
             if job or self._running:
                 self._cancelled.add(job or self._running)
 
+    def steer(self, command: messages.SteerTraining) -> None:
+        """Pause, resume or finish the running training; nothing happens where none runs."""
+        with self._lock:
+            if command.job not in (0, self._running):
+                return
+            match command.action:
+                case "pause":
+                    self._training.pause()
+                case "resume":
+                    self._training.resume(command.change)
+                case "finish":
+                    self._training.finish()
+
     def run(self) -> None:
         """Work until the process ends."""
         while True:
             command = self._waiting.get()
             with self._lock:
                 self._running = command.job
+                self._training = TrainingControl()
             self._channel.send(self._answer(command))
             with self._lock:
                 self._running = 0
@@ -69,6 +87,7 @@ class JobThread(threading.Thread):
                 next_step=error.next_step,
                 details=error.details or traceback.format_exc(),
                 needs_trust=isinstance(error, NeedsTrust),
+                needs_consent=isinstance(error, NeedsConsent),
             )
         except MemoryError:
             hint = "Use a smaller batch size or fewer samples, or close other programs."
@@ -104,9 +123,17 @@ class JobThread(threading.Thread):
                 return messages.StatisticsTaken(job=job, path=command.path)
             case messages.Quantize():
                 return messages.Quantized(job=job, result=session.quantize(command.recipe, progress))
+            case messages.Train() | messages.KeepTraining():
+                return self._train(command, progress)
+            case messages.EstimateTraining():
+                estimate = session.trainer(command.recipe, progress).estimate()
+                return messages.TrainingEstimated(job=job, estimate=estimate)
             case messages.Compare():
                 found = comparison.compare(session, progress, command.threads, command.batch_size, command.runs)
                 return messages.Compared(job=job, comparison=found)
+            case messages.MeasureActivations():
+                measured.save(activations.measure(session, progress, command.samples), Path(command.path))
+                return messages.ActivationsMeasured(job=job, path=command.path)
             case messages.MeasureBackends():
                 timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)
@@ -114,15 +141,41 @@ class JobThread(threading.Thread):
                 exports = export.export(session, Path(command.folder), command.formats, progress)
                 return messages.Exported(job=job, exports=exports)
             case messages.WeightRanges():
-                weights.write_ranges(session.opened_model, command.layer, Path(command.path))
+                weights.write_ranges(session.model_for(command.recipe), command.layer, Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case messages.ShowSamples():
+                shown = thumbnails.describe(session.opened_data, command.samples, Path(command.folder), progress)
+                return messages.SamplesShown(job=job, samples=shown)
             case _:
                 raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")
 
+    def _train(self, command: messages.Train | messages.KeepTraining, progress: Progress) -> Event:
+        job, folder = command.job, Path(command.folder)
+
+        def tell(update: TrainingUpdate) -> None:
+            self._channel.send(messages.TrainingProgress(job=job, update=update))
+
+        if isinstance(command, messages.KeepTraining):
+            outcome, result = self._session.keep_training(command.recipe, folder, progress)
+        else:
+            control = self._training
+            outcome, result = self._session.train(
+                command.recipe, progress, folder, resume=command.resume, control=control, listener=tell
+            )
+        return messages.Trained(job=job, outcome=outcome, result=result)
+
     def _calibrate(self, command: messages.Calibrate, progress: Progress) -> Event:
         began = time.monotonic()
-        record = self._session.calibrate(progress, command.threads)
-        statistics.save(record, Path(command.path))
+        record = self._session.calibrate(progress, command.threads, command.recipe)
+        self._session.save_statistics(Path(command.path))
         return messages.Calibrated(
-            job=command.job, path=command.path, samples=len(record.samples), seconds=time.monotonic() - began
+            job=command.job,
+            path=command.path,
+            samples=len(record.samples),
+            seconds=time.monotonic() - began,
+            unfinite=self._layers_of(record.unfinite),
         )
+
+    def _layers_of(self, tensors: Sequence[str]) -> tuple[str, ...]:
+        layers = {tensor.name: tensor.layer for tensor in self._session.opened_model.description.tensors}
+        return tuple(layers.get(name) or name for name in tensors)

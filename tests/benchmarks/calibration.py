@@ -19,9 +19,10 @@ import torchvision
 from torch.ao.quantization import HistogramObserver, QConfig, QConfigMapping, default_per_channel_weight_observer
 from torch.ao.quantization.quantize_fx import prepare_fx
 
-from qgui.engine import collect
-from qgui.engine.data import Batch
+from qgui.engine import collect, columns
+from qgui.engine.batch import Batch
 from qgui.engine.fx import describe, plain
+from qgui.engine.moments import MomentCollector
 from qgui.engine.progress import Progress
 
 BATCH = 8
@@ -50,6 +51,8 @@ def measure(rounds: int) -> dict[str, float]:
     rows = describe.Rows(model, graphs)
     sources = {source for tensor in rows.tensors() for source in tensor.sources}
     wanted = {tensor.name: tensor.layer for tensor in rows.tensors() if tensor.name in sources}
+    reads = {tensor.name: tensor.clamp for tensor in rows.tensors()}
+    bounds = columns.bounds_of(reads, graphs.fused)
     mapping = QConfigMapping().set_global(
         QConfig(activation=HistogramObserver.with_args(dtype=torch.quint8), weight=default_per_channel_weight_observer)
     )
@@ -64,7 +67,7 @@ def measure(rounds: int) -> dict[str, float]:
             prepared(*batch.inputs)
 
     def one_pass(batch: Batch) -> None:
-        collect.collect(graphs.fused, wanted, [batch], BATCH, Progress())
+        collect.collect(graphs.fused, wanted, [batch], BATCH, Progress(), MomentCollector(bounds))
 
     actions: list[Callable[[Batch], None]] = [plain_forward, one_pass, histogram_observers]
     times: list[list[float]] = [[] for _ in actions]
@@ -80,16 +83,17 @@ def measure(rounds: int) -> dict[str, float]:
         "one_pass_ratio": ratios[0],
         "histogram_observer_ratio": ratios[1],
         "float_forward_s": statistics.median(base),
-        "peak_growth_mb": growth(graphs, wanted),
+        "peak_growth_mb": growth(graphs, wanted, bounds),
     }
 
 
-def growth(graphs: describe.Graphs, wanted: dict[str, str]) -> float:
+def growth(graphs: describe.Graphs, wanted: dict[str, str], bounds: dict[str, columns.Bounds]) -> float:
     """Return by how many MB eight times as many samples raise the peak memory that the first ones reached."""
     few, many = batches(2), 16
-    collect.collect(graphs.fused, wanted, few, 2 * BATCH, Progress())
+    collect.collect(graphs.fused, wanted, few, 2 * BATCH, Progress(), MomentCollector(bounds))
     before = peak_kb()
-    collect.collect(graphs.fused, wanted, (few[i % 2] for i in range(many)), many * BATCH, Progress())
+    again = (few[i % 2] for i in range(many))
+    collect.collect(graphs.fused, wanted, again, many * BATCH, Progress(), MomentCollector(bounds))
     return (peak_kb() - before) / 1e3
 
 

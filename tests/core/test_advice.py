@@ -37,6 +37,11 @@ def test_attention_in_a_leaf_makes_a_transformer() -> None:
     assert advice.family_of(rows("TransformerEncoderLayer", "Linear")) is Family.TRANSFORMER
 
 
+def test_attention_in_a_function_makes_a_transformer() -> None:
+    types = ("Conv2d", "LayerNorm", "shifted_window_attention", "Linear")
+    assert advice.family_of(rows(*types)) is Family.TRANSFORMER
+
+
 def test_a_small_recurrent_head_leaves_a_convolutional_network_one() -> None:
     assert advice.family_of((*rows("Conv2d", parameters=10**6), *rows("LSTM"))) is Family.CNN
 

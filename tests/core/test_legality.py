@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from qgui.core import legality
 from qgui.core.layers import Layer
-from qgui.core.legality import allowed_modes, corrected, default_rule, mode_reasons
+from qgui.core.legality import allowed_modes, corrected, default_rule, mode_reasons, step_reasons
 from qgui.core.recipe import (
+    STEPS,
     ActivationSetting,
     Mode,
     Observer,
@@ -45,6 +46,9 @@ rules = st.builds(
         st.builds(Observer, st.sampled_from(ObserverKind)),
     ),
     st.builds(ActivationSetting, reduce_range=st.booleans()),
+    equalize=st.booleans(),
+    correct_bias=st.booleans(),
+    adaround=st.booleans(),
 )
 backends = st.sampled_from(BACKENDS)
 
@@ -171,3 +175,46 @@ def test_a_corrected_recipe_names_what_changed_and_drops_unknown_layers() -> Non
     assert changed == ("conv", "gone")
     assert found.rules == {"a.b": Rule(Mode.STATIC), "conv": Rule(Mode.FLOAT)}
     assert legality.corrected_recipe(found, rows) == (found, ())
+
+
+@given(rules, layers, backends)
+def test_a_corrected_rule_has_only_steps_that_the_layer_may_have(rule: Rule, row: Layer, backend: str) -> None:
+    found = corrected(rule, row, backend)
+    reasons = step_reasons(row, found, backend)
+    for step in STEPS:
+        assert not (getattr(found, step) and reasons[step])
+        assert not getattr(found, step) or getattr(rule, step)
+
+
+PAIRED = {"equalizable": (("a.b", "c"),)}
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "words"),
+    [
+        (layer("Conv2d", group="head", **PAIRED), Rule(Mode.STATIC), "Fused into head"),
+        (layer("LSTM", **PAIRED), Rule(Mode.DYNAMIC), "LSTM weights are rounded"),
+        (layer("Embedding", **PAIRED), Rule(Mode.DYNAMIC), "Embedding weights are rounded"),
+        (layer("ConvTranspose2d", **PAIRED), Rule(Mode.STATIC), "ConvTranspose2d weights are rounded"),
+        (layer("add"), Rule(Mode.STATIC), "no weight"),
+        (layer("Conv2d", **PAIRED), Rule(Mode.FLOAT), "float layer"),
+        (layer("Linear", **PAIRED), Rule(Mode.QAT), "training already"),
+        (layer("Linear", **PAIRED), Rule(Mode.DYNAMIC, WeightSetting("float16")), "float16"),
+        (layer("Conv2d", calls=2, **PAIRED), Rule(Mode.STATIC), "2 times"),
+        (layer("Linear", leaf_reason="it branches", **PAIRED), Rule(Mode.DYNAMIC), "cannot trace"),
+        (Layer("a.b", "Linear", "inside", inside="a"), Rule(Mode.DYNAMIC), "cannot trace"),
+    ],
+)
+def test_no_step_where_it_means_nothing_and_why(row: Layer, rule: Rule, words: str) -> None:
+    reasons = step_reasons(row, rule, "x86")
+    assert all(words in reason for reason in reasons.values()), reasons
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("Conv2d", Mode.STATIC), ("Linear", Mode.STATIC), ("Linear", Mode.DYNAMIC)])
+def test_weights_that_are_rounded_may_have_every_step(kind: str, mode: Mode) -> None:
+    assert set(step_reasons(layer(kind, **PAIRED), Rule(mode), "x86").values()) == {""}
+
+
+def test_a_layer_without_a_neighbour_to_scale_against_says_why() -> None:
+    reasons = step_reasons(layer("Conv2d", alone="Two layers read it."), Rule(Mode.STATIC), "x86")
+    assert reasons == {"equalize": "Two layers read it.", "correct_bias": "", "adaround": ""}

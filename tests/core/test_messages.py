@@ -22,6 +22,8 @@ COMMANDS = (
     messages.MeasureBackends(job=7, recipe=Recipe()),
     messages.Export(job=8, folder="out", formats=("torchscript", "recipe")),
     messages.WeightRanges(job=9, layer="conv", path="w.npz"),
+    messages.ShowSamples(job=12, samples=(3, 17), folder="samples"),
+    messages.MeasureActivations(job=13, path="m.npz", samples=4),
     messages.Cancel(job=10),
     messages.Shutdown(job=11),
 )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qgui.core import statistics
+from qgui.core.calibration import CalibrationSettings
 from qgui.core.errors import QguiError
 from qgui.core.statistics import BINS, CalibrationRecord, TensorStatistics, rebin
 
@@ -82,7 +83,8 @@ def test_merged_extreme_samples_are_the_furthest(make_statistics: MakeStatistics
 def record(make_statistics: MakeStatistics) -> CalibrationRecord:
     rng = np.random.default_rng(3)
     tensors = {name: make_statistics(rng.normal(size=500), 5) for name in ("x", "conv", "relu")}
-    return CalibrationRecord(tensors, samples=(3, 1, 4), batches=5, model="abc", data="folder:bilder")
+    settings = CalibrationSettings((9,), True, (("conv", "fc"),))
+    return CalibrationRecord(tensors, (3, 1, 4), batches=5, model="abc", data="folder:bilder", settings=settings)
 
 
 def test_a_record_survives_its_file(record: CalibrationRecord, tmp_path: Path) -> None:
@@ -90,6 +92,7 @@ def test_a_record_survives_its_file(record: CalibrationRecord, tmp_path: Path) -
     statistics.save(record, path)
     loaded = statistics.load(path)
     assert (loaded.samples, loaded.batches, loaded.model, loaded.data) == ((3, 1, 4), 5, "abc", "folder:bilder")
+    assert loaded.settings == record.settings
     assert list(loaded.tensors) == list(record.tensors)
     for name, expected in record.tensors.items():
         found = loaded.tensors[name]

@@ -10,7 +10,7 @@ import torch
 
 from qgui.core import ranges
 from qgui.core.recipe import ActivationSetting, DataReference, Mode, ModelReference, Observer, Recipe, Rule
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress

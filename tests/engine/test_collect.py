@@ -29,8 +29,8 @@ from qgui.core.errors import Cancelled, QguiError
 from qgui.core.recipe import ActivationSetting, DataReference, Observer, ObserverKind
 from qgui.core.statistics import BINS, TensorStatistics
 from qgui.engine import collect
+from qgui.engine.batch import Batch
 from qgui.engine.collect import Collector
-from qgui.engine.data import Batch
 from qgui.engine.fx import plain
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session

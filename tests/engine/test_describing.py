@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import CLASSES
 from sessions import QUIET, Calibrated, function_names, open_session, output_sqnr, recipe_of, session_of
 from torch import nn
 
@@ -153,7 +154,17 @@ def test_a_module_that_branches_is_a_leaf_with_reason_and_line(calibrated: Calib
     assert "Branching" in rows["branch"].leaf_reason
     assert "control flow" in rows["branch"].leaf_reason
     assert "networks.py, line " in rows["branch"].leaf_reason
-    assert (rows["branch.inner"].kind, rows["branch.inner"].inside) == ("inside", "branch")
+    inner = rows["branch.inner"]
+    assert (inner.kind, inner.inside) == ("inside", "branch")
+    assert (inner.input_shape, inner.output_shape, inner.macs) == ((1, 32), (1, 32), 32 * 32)
+
+
+def test_modules_inside_what_does_not_trace_have_shapes_and_macs(calibrated: Calibrated) -> None:
+    inner = layers(calibrated("with_leaf", "vectors"))["branch.inner"]
+    assert (inner.input_shape, inner.output_shape, inner.macs) == ((1, 32), (1, 32), 32 * 32)
+    rows = layers(open_session("root_branches", "vectors"))
+    assert (rows["lstm"].output_shape, rows["head"].output_shape) == ((1, 1, 16), (1, 10))
+    assert rows["lstm"].macs == 4 * 16 * (12 + 16)
 
 
 def test_what_lies_in_a_leaf_is_dynamic_and_the_rest_static(calibrated: Calibrated) -> None:
@@ -178,9 +189,13 @@ def test_a_root_that_does_not_trace_gets_dynamic_layers() -> None:
     described = session.model.description
     assert not described.traced
     assert "networks.py, line " in described.trace_note
-    assert {layer.name: layer.kind for layer in described.layers} == {"lstm": "inside", "head": "inside"}
+    lstm, head = described.layers
+    assert (lstm.name, lstm.kind, head.name, head.kind) == ("lstm", "inside", "head", "inside")
+    assert (lstm.input_shape, lstm.output_shape, lstm.macs) == ((1, 1, 12), (1, 1, 16), 4 * 16 * (12 + 16))
+    assert (head.input_shape, head.output_shape, head.macs) == ((1, 16), (1, CLASSES), 16 * CLASSES)
     result = session.quantize(session.advised_recipe(), QUIET)
     assert {layer.name: layer.mode for layer in result.layers} == {"lstm": Mode.DYNAMIC, "head": Mode.DYNAMIC}
+    assert {layer.quantized_type for layer in result.layers} == {"dynamic LSTM", "dynamic Linear"}
     assert output_sqnr(session) > 25.0
 
 

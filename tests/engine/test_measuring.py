@@ -15,8 +15,8 @@ from torch import nn
 
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.recipe import DataReference, Mode
-from qgui.engine import backends, comparison, latency, machine, score, weights
-from qgui.engine.data import Batch
+from qgui.engine import backends, comparison, latency, machine, score, training, weights
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.latency import Variant
 from qgui.engine.progress import Progress
@@ -126,9 +126,99 @@ def test_a_metric_that_raises_is_told(tmp_path: Path) -> None:
         scored(torch.eye(4), torch.eye(4), torch.arange(4), f"{file}:broken")
 
 
+@pytest.mark.parametrize(("returned", "told"), [("'good'", "returned a str"), ("float('nan')", "returned nan")])
+def test_a_metric_that_is_no_number_is_told(returned: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "metric.py"
+    file.write_text(f"def odd(outputs, target):\n    return {returned}\n")
+    with pytest.raises(QguiError, match=told):
+        scored(torch.eye(4), torch.eye(4), torch.arange(4), f"{file}:odd")
+
+
+METRICS = """
+def one_class_fails(outputs, target):
+    if target.unique().numel() < 2:
+        raise ValueError("only one class")
+    return float(outputs.mean())
+
+def all_classes_needed(outputs, target):
+    if target.unique().numel() < 4:
+        raise ValueError("a class is missing")
+    return float(outputs.mean())
+"""
+
+
+def test_resamples_in_which_a_metric_fails_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "metric.py"
+    file.write_text(METRICS)
+    found = scored(torch.eye(4), 2 * torch.eye(4), torch.arange(4), f"{file}:one_class_fails")
+    assert found.delta is not None
+    assert found.delta.low <= found.delta.value <= found.delta.high
+    found = scored(torch.eye(4), 2 * torch.eye(4), torch.arange(4), f"{file}:all_classes_needed")
+    assert found.delta is None
+    assert found.float_accuracy is not None
+    assert "has no interval" in found.notes[0]
+
+
+def test_targets_that_are_no_classes_give_no_accuracy_and_that_is_said() -> None:
+    found = scored(torch.eye(4), torch.eye(4), torch.tensor([0.5, 1.0, 2.0, 3.0]))
+    assert found.float_accuracy is None
+    assert found.agreement == 1.0
+    assert "--metric" in found.notes[0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("side", ["float", "quantized"])
+def test_an_output_that_is_not_finite_is_told_with_its_sample(side: str, bad: float) -> None:
+    outputs = {"float": torch.eye(4), "quantized": torch.eye(4)}
+    outputs[side][2, 1] = bad
+    with pytest.raises(QguiError, match=rf"output of the {side} model .* in the batch of sample 2"):
+        scored(outputs["float"], outputs["quantized"], torch.arange(4))
+
+
+def test_classes_that_both_models_rule_out_do_not_count() -> None:
+    left = torch.eye(4)
+    left[:, 3] = -float("inf")
+    found = scored(left, left.clone(), torch.arange(4))
+    assert found.sqnr_db == 200.0
+    assert found.max_abs_diff == 0.0
+
+
+def test_outputs_of_different_shapes_are_told() -> None:
+    batch = Batch((torch.eye(4),), None, [0, 1, 2, 3])
+    with pytest.raises(QguiError, match="different shapes in the batch of sample 0: 4x4 and 3x4"):
+        score.score(Scores(), lambda _: torch.eye(4)[:3], [batch], 4, "", QUIET)
+
+
+class InPlace(nn.Module):
+    """Works on its input in place, as normalizing models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x.sub_(0.5))
+
+
+def test_a_model_that_works_in_place_leaves_the_data_as_it_was() -> None:
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    session = session_of(InPlace(), x)
+    session.quantize(recipe_of(session), QUIET)
+    found = comparison.compare(session, QUIET, runs=1)
+    assert torch.equal(x, before)
+    assert found.output_sqnr_db is not None
+    assert found.output_sqnr_db > 30.0
+
+
+def test_the_message_on_a_model_that_raises_tells_unusual_types() -> None:
+    with pytest.raises(QguiError, match=r"inputs: 2x4 uint8"):
+        Batch((torch.zeros(2, 4, dtype=torch.uint8),), None, [0, 1]).run(nn.Linear(4, 2))
+
+
 def test_a_model_that_raises_is_told_with_the_shapes() -> None:
     with pytest.raises(QguiError, match=r"forward raised RuntimeError.*inputs: 2x5"):
-        score.run(nn.Linear(4, 2), Batch((torch.zeros(2, 5),), None, [0, 1]))
+        Batch((torch.zeros(2, 5),), None, [0, 1]).run(nn.Linear(4, 2))
 
 
 # --- Latency ---------------------------------------------------------------------------------------------------------
@@ -282,6 +372,13 @@ def test_every_engine_is_measured_in_one_run_and_the_result_is_kept(calibrated: 
     assert session.result is before
 
 
+def test_measuring_every_engine_does_not_train(calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = calibrated("clamped")
+    monkeypatch.setattr(training, "Trainer", lambda *_: pytest.fail("trained"))
+    timings = backends.measure(session, recipe_of(session, Mode.QAT), QUIET, runs=1)
+    assert {timing.backend for timing in timings} == set(machine.backends())
+
+
 def test_an_unknown_engine_is_told(calibrated: Calibrated) -> None:
     session = calibrated("clamped")
     recipe = msgspec.structs.replace(recipe_of(session), backend=ENGINES[0])
@@ -319,6 +416,11 @@ def test_ranges_of_a_weight_are_written_per_tensor_and_per_channel(calibrated: C
         assert arrays["per-channel/mse/scale"].shape == (8,)
         assert arrays["per-tensor/minmax/scale"].shape == (1,)
         assert arrays["per-channel/minmax/sqnr_db"] > arrays["per-tensor/minmax/sqnr_db"]
+        assert arrays["per-tensor/minmax/sqnr_by_row"].shape == arrays["per-channel/minmax/sqnr_by_row"].shape == (8,)
+        assert (arrays["per-tensor/minmax/sqnr_by_row"] <= arrays["per-channel/minmax/sqnr_by_row"] + 1.0).all()
+        for name, rows in (("whole", 1), ("channels", 8)):
+            held = arrays[f"{name}/mass"].sum(axis=1) + arrays[f"{name}/zeros"]
+            assert held.tolist() == [8 * 27 / rows] * rows
     assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
 
 

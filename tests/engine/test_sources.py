@@ -16,7 +16,7 @@ from torch import nn
 
 from qgui.core.errors import NeedsTrust, QguiError
 from qgui.core.recipe import ModelReference
-from qgui.engine import sources
+from qgui.engine import python_source, sources
 from qgui.engine.sources import LoadedModel
 
 
@@ -39,6 +39,8 @@ def builder(tmp_path: Path) -> str:
         "def number():\n    return 42\n"
         "def fails():\n    raise RuntimeError('no such wheel')\n"
         "value = 3\n"
+        "def ends():\n    raise SystemExit(3)\n"
+        "def wants(width):\n    return nn.Linear(width, 2)\n"
     )
     return f"{file}:build"
 
@@ -68,6 +70,54 @@ def test_a_torchvision_model_opens_with_random_weights_and_says_so() -> None:
     assert "random" in loaded.notes[0]
     again = opened("torchvision:squeezenet1_1")
     assert all(torch.equal(a, b) for a, b in zip(loaded.module.parameters(), again.module.parameters(), strict=True))
+
+
+def test_opening_without_weights_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    assert not opened("torchvision:lraspp_mobilenet_v3_large").pretrained
+
+
+@pytest.mark.parametrize("weights", ["DEFAULT", "IMAGENET1K_V1", "SqueezeNet1_1_Weights.DEFAULT"])
+def test_named_weights_of_torchvision_are_asked_for(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = opened("torchvision:squeezenet1_1").module.state_dict()
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
+    loaded = opened("torchvision:squeezenet1_1", weights)
+    assert loaded.pretrained
+    assert not loaded.notes
+
+
+def test_an_unknown_name_of_weights_is_told_with_the_known_ones() -> None:
+    with pytest.raises(QguiError, match="knows no weights 'NOPE'") as caught:
+        opened("torchvision:squeezenet1_1", "NOPE")
+    assert "DEFAULT, IMAGENET1K_V1" in caught.value.next_step
+
+
+def test_a_video_model_knows_its_shape() -> None:
+    assert sources._input_shape("r3d_18") == (1, 3, 16, 112, 112)
+
+
+def test_a_module_in_a_file_is_a_model_itself(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text("from torch import nn\nmodel = nn.Linear(4, 2)\n")
+    assert isinstance(opened(f"{tmp_path / 'made.py'}:model").module, nn.Linear)
+
+
+def test_a_package_in_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nets_of_mine").mkdir()
+    (tmp_path / "nets_of_mine" / "__init__.py").write_text("")
+    (tmp_path / "nets_of_mine" / "small.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Linear(4, 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert isinstance(opened("nets_of_mine.small:build").module, nn.Linear)
+    assert python_source.folder_of_package("nets_of_mine.small") == tmp_path
+    assert python_source.folder_of_package("torch.nn") is None
+    assert python_source.folder_of_package("json") is None
+    for name in ("nets_of_mine.small", "nets_of_mine"):
+        del sys.modules[name]
 
 
 def test_a_function_in_a_file_builds_a_model(builder: str) -> None:
@@ -245,6 +295,8 @@ def test_a_name_that_leads_nowhere_is_told(source: str, why: str) -> None:
     [
         ("number", "returned a int"),
         ("fails", r"raised RuntimeError: no such wheel \(build_small.py, line 7\)"),
+        ("ends", r"raised SystemExit: 3 \(build_small.py, line 10\)"),
+        ("wants", r"missing 1 required positional argument: 'width'\."),
         ("value", "has no callable 'value'"),
     ],
 )

@@ -54,6 +54,10 @@ class Script:
             case messages.MeasureBackends():
                 timings = (BackendTiming("onednn", "torchscript", 0.8), BackendTiming("x86", "eager", 1.1))
                 return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.Export() if self.source.endswith("lingering"):
+                send(messages.Progress(job=job, phase="Exporting", done=1, total=3))
+                self.waiting = job
+                return None
             case messages.Export():
                 path = Path(command.folder) / "model.pt"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +77,11 @@ class Script:
             return messages.Failed(
                 job=command.job, what="Could not open evil.pt", why="it wants to run code", needs_trust=True
             )
+        if (FOLDER / "crashed").exists():
+            if self.source.endswith("doomed crash"):
+                os._exit(9)
+            if self.source.endswith("vanishing crash"):
+                return messages.Failed(job=command.job, what="Could not open the model", why="there is no file")
         if self.source == "example:missing":
             return messages.Failed(
                 job=command.job, what="Could not open the model", why="no such example", next_step="Choose another."
@@ -85,10 +94,14 @@ class Script:
             (FOLDER / "crashed").touch()
             print("out of memory", file=sys.stderr, flush=True)
             os._exit(9)
+        if self.source.endswith("nan") and not (command.recipe and command.recipe.data.finite_only):
+            return messages.Failed(
+                job=command.job, what="Calibration stopped", why="the output of head holds NaN", needs_consent=True
+            )
         if self.source.endswith(("slow", "stubborn")):
             self.waiting = command.job
             return None
-        statistics.save(ui_samples.record(), Path(command.path))
+        statistics.save(ui_samples.record(recipe=command.recipe), Path(command.path))
         return messages.Calibrated(job=command.job, path=command.path, samples=20, seconds=0.1)
 
 
@@ -101,6 +114,10 @@ def write_weight(path: Path) -> None:
             arrays[f"{granularity}/{kind}/low"] = np.full(rows, -3.0)
             arrays[f"{granularity}/{kind}/high"] = np.full(rows, 3.0)
             arrays[f"{granularity}/{kind}/sqnr_db"] = np.array(40.0)
+            arrays[f"{granularity}/{kind}/sqnr_by_row"] = np.linspace(20, 40, 16)[:: -1 if rows == 1 else 1]
+    for name, rows in (("whole", weight.reshape(1, -1)), ("channels", weight)):
+        arrays[f"{name}/points"], arrays[f"{name}/mass"] = np.sort(rows, axis=1), np.ones(rows.shape)
+        arrays[f"{name}/zeros"] = arrays[f"{name}/width"] = np.zeros(len(rows))
     np.savez(path, **arrays)
 
 

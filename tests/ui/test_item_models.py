@@ -66,7 +66,9 @@ def test_that_fused_layers_stand_under_their_head(document: Document, theme: The
     model = LayerModel(document, theme)
     fused = model.index_of("stem.bn")
     assert fused.parent() == model.index_of("stem.conv")
-    assert "fused into conv" in text(model, "stem.bn", Column.MODE)
+    assert text(model, "stem.bn", Column.MODE) == "fused"
+    assert "stem.conv" in fused.siblingAtColumn(Column.MODE).data(Qt.ItemDataRole.ToolTipRole)
+    assert fused.siblingAtColumn(Column.MODE).data(Qt.ItemDataRole.AccessibleTextRole) == "Mode: fused into stem.conv"
     assert "stem.conv" in fused.data(Qt.ItemDataRole.ToolTipRole)
 
 
@@ -127,7 +129,7 @@ def test_that_sorting_by_sqnr_is_numeric_over_the_whole_model(qtbot: QtBot, cali
     numbers = [float(value.replace("\u2212", "-")) for value in shown if value]
     assert numbers == sorted(numbers)
     assert len(numbers) >= 10
-    panel.sort_by_execution()
+    panel.view.sort_by_execution()
     assert not panel.model.flat
 
 
@@ -140,6 +142,19 @@ def test_that_layer_results_sort_and_keep_unknown_last(calibrated: Document, the
     assert model.name(0) == "x"
 
 
+def test_that_other_results_keep_the_order_that_the_header_shows(calibrated: Document, theme: Theme) -> None:
+    model = LayerResultModel(theme)
+    comparison = ui_samples.comparison(calibrated.recipe)
+    model.show_comparison(comparison)
+    model.sort(ResultColumn.SQNR, Qt.SortOrder.DescendingOrder)
+    worst_last = [model.name(row) for row in range(model.rowCount())]
+    model.show_comparison(ui_samples.comparison(calibrated.recipe))
+    assert [model.name(row) for row in range(model.rowCount())] == worst_last
+    title = str(model.headerData(ResultColumn.SQNR, Qt.Orientation.Horizontal))
+    assert title.strip() == "SQNR dB"
+    assert title != title.strip(), "the mark of the order covers the title"
+
+
 @pytest.mark.slow
 def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -> None:
     document = Document()
@@ -150,6 +165,22 @@ def test_that_a_table_of_5000_layers_shows_quickly(qtbot: QtBot, theme: Theme) -
     document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
     panel.grab()
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.slow
+def test_that_5000_layers_are_selected_filtered_and_refused_quickly(
+    qtbot: QtBot, document: Document, theme: Theme
+) -> None:
+    panel = LayerPanel(document, theme)
+    qtbot.addWidget(panel)
+    document.open_model(ui_samples.large_model(5_000), ModelReference("example:large"), DataReference())
+    begin = time.perf_counter()
+    panel.select_matching()
+    assert not panel.menu.mode_actions[Mode.DYNAMIC].isEnabled()
+    panel.filter_row.text.setText("conv3")
+    assert len(panel.selected_layers()) == 625
+    panel.filter_row.text.setText("")
+    assert time.perf_counter() - begin < 1.5
 
 
 def test_that_new_results_redraw_rows_of_every_depth(calibrated: Document, theme: Theme, qtbot: QtBot) -> None:

@@ -103,6 +103,31 @@ def test_that_cancel_takes_effect_within_three_seconds(qtbot: QtBot, window: Mai
     assert window.document.ranges is None
 
 
+def test_that_a_mode_chosen_in_the_table_trains_and_converts_and_training_can_be_cancelled(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    with finish(qtbot, window, "calibrate"):
+        window.workflow.calibrate()
+    window.layer_panel.filter_row.type_box.setCurrentIndex(window.layer_panel.filter_row.type_box.findData("Conv2d"))
+    window.layer_panel.select_matching()
+    window.layer_panel.menu.mode_actions[Mode.QAT].trigger()
+    assert window.document.undo_stack.count() == 1
+    with qtbot.waitSignal(
+        window.workflow.progressed, timeout=PATIENCE, check_params_cb=lambda progress: progress.phase == "Training"
+    ):
+        window.workflow.quantize()
+    with qtbot.waitSignal(window.workflow.settled, timeout=PATIENCE):
+        window.workflow.cancel()
+    assert window.document.result is None
+    with finish(qtbot, window, "quantize"):
+        window.workflow.quantize()
+    result = window.document.result
+    assert result is not None
+    assert {layer.mode for layer in result.layers if layer.type == "Conv2d"} == {Mode.QAT}
+    assert result.notes[0].startswith("Trained 2 epochs on 32 samples")
+    assert result.notes[0] in window.workbench.notice.label.text()
+
+
 @pytest.mark.slow
 def test_that_the_tour_walks_through_everything(qtbot: QtBot, tmp_path: Path) -> None:
     assert tour(["--out", str(tmp_path / "out"), "--calibrate", "32"]) == 0

@@ -71,7 +71,8 @@ def test_that_the_start_page_restores_decisions(
         page.recovered.button.click()
     assert window.document.recipe.rule("head").mode is Mode.FLOAT
     assert window.document.modified
-    assert leftovers(window.filing._state_folder) == []
+    assert leftovers(window.autosave.file.parent) == []
+    assert window.autosave.file.exists()
 
 
 def test_that_settings_return_defaults_for_nonsense(tmp_path: Path) -> None:

@@ -190,14 +190,14 @@ def test_that_cancel_stops_the_job_and_no_decision_is_lost(qtbot: QtBot, window:
 
 def test_that_selected_layers_get_a_mode_by_key(qtbot: QtBot, opened: MainWindow) -> None:
     opened.layer_panel.select(["stem.conv", "head"])
-    opened.layer_panel.mode_actions[Mode.FLOAT].trigger()
+    opened.layer_panel.menu.mode_actions[Mode.FLOAT].trigger()
     assert opened.document.recipe.rule("stem.conv").mode is Mode.FLOAT
     assert opened.document.recipe.rule("head").mode is Mode.FLOAT
     assert opened.document.undo_stack.count() == 1
 
 
 def test_that_all_layers_of_a_type_are_found_selected_and_decided_at_once(qtbot: QtBot, opened: MainWindow) -> None:
-    opened.layer_panel.text.setText("conv")
+    opened.layer_panel.filter_row.text.setText("conv")
     opened.actions_by_id[ActionId.SELECT_MATCHING].trigger()
     assert set(opened.layer_panel.selected_layers()) == {"stem.conv", "up"}
 
@@ -294,6 +294,21 @@ def test_that_the_weights_come_from_the_engine_and_can_be_adopted(qtbot: QtBot, 
     panel.table.adopted.emit(3)
     weight = opened.document.recipe.rule("stem.conv").weight
     assert (weight.qscheme, weight.observer.kind) == ("per_tensor_symmetric", ObserverKind.MSE)
+
+
+def test_that_weights_are_asked_for_again_once_they_are_equalized(
+    qtbot: QtBot, opened: MainWindow, heard: Callable[[], list[str]]
+) -> None:
+    opened.layer_panel.select(["stem.conv"])
+    opened.workbench.tabs.setCurrentWidget(opened.workbench.weights_panel)
+    panel = opened.workbench.weights_panel
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 4)
+    opened.step_menu.aboutToShow.emit()
+    opened.step_menu.steps["equalize"].trigger()
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 4 and "equalized" in panel.facts.text())
+    assert heard().count("WeightRanges") == 2
+    opened.document.undo_stack.undo()
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 4 and "equalized" not in panel.facts.text())
 
 
 def test_that_closing_with_unsaved_decisions_asks(qtbot: QtBot, opened: MainWindow) -> None:
@@ -407,7 +422,7 @@ def test_that_every_action_can_be_reached_by_key_or_menu(window: MainWindow) -> 
     shown = {action for menu in window.menuBar().findChildren(QWidget) for action in menu.actions()}
     assert all(window.actions_by_id[name] in shown for name in ActionId)
     keys = [window.actions_by_id[name].shortcut().toString() for name in ActionId]
-    keys += [action.shortcut().toString() for action in window.layer_panel.mode_actions.values()]
+    keys += [action.shortcut().toString() for action in window.layer_panel.menu.mode_actions.values()]
     given = [key for key in keys if key]
     assert len(given) == len(set(given))
 

@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +118,55 @@ def test_that_statistics_survive_a_crash(qtbot: QtBot, client: WorkerClient, tmp
     with qtbot.waitSignal(client.finished, check_params_cb=lambda ended: ended is after):
         client.submit(after)
     assert heard()[-4:] == ["OpenModel", "OpenData", "UseStatistics", "Quantize"]
+
+
+def test_that_cancelling_while_a_fresh_worker_takes_over_loses_nothing(
+    qtbot: QtBot, client: WorkerClient, tmp_path: Path, heard: Heard
+) -> None:
+    prepare(qtbot, client, "example:a")
+    with qtbot.waitSignal(client.finished):
+        calibrate(client, tmp_path)
+    stopped: list[bool] = []
+    with qtbot.waitSignal(client.ready):
+        os.kill(client._process.processId(), signal.SIGKILL)  # type: ignore[union-attr]
+        qtbot.waitUntil(lambda: client.state is WorkerState.STARTING)
+        client.submit(Job(messages.Quantize(recipe=_recipe()), "Quantizing").stopped(lambda: stopped.append(True)))
+        client.cancel()
+    client.cancel()
+    assert stopped == [True]
+    after = Job(messages.Quantize(recipe=_recipe()), "Quantizing")
+    with qtbot.waitSignal(client.finished, check_params_cb=lambda ended: ended is after):
+        client.submit(after)
+    assert heard()[-4:] == ["OpenModel", "OpenData", "UseStatistics", "Quantize"]
+
+
+def test_that_a_worker_which_dies_while_taking_over_is_given_up_and_another_model_opens(
+    qtbot: QtBot, client: WorkerClient, tmp_path: Path
+) -> None:
+    prepare(qtbot, client, "example:doomed crash")
+    failures: list[messages.Failed] = []
+    client.failed.connect(lambda _job, event: failures.append(event))
+    calibrate(client, tmp_path)
+    qtbot.waitUntil(lambda: client.state is WorkerState.BROKEN)
+    assert [failure.what for failure in failures] == ["Calibrating did not finish", "No fresh engine could take over"]
+    opened: list[messages.Event] = []
+    job = Job(messages.OpenModel(model=ModelReference("example:a")), "Opening model").success(opened.append)
+    with qtbot.waitSignal(client.finished, check_params_cb=lambda ended: ended is job):
+        client.submit(job)
+    assert isinstance(opened[0], messages.ModelOpened)
+
+
+def test_that_a_model_which_a_fresh_worker_cannot_open_again_is_told(
+    qtbot: QtBot, client: WorkerClient, tmp_path: Path, heard: Heard
+) -> None:
+    prepare(qtbot, client, "example:vanishing crash")
+    failures: list[messages.Failed] = []
+    client.failed.connect(lambda _job, event: failures.append(event))
+    calibrate(client, tmp_path)
+    qtbot.waitUntil(lambda: len(failures) == 2)
+    assert failures[1].what == "A fresh engine could not take over: Could not open the model"
+    assert failures[1].why == "there is no file"
+    assert heard()[-2:] == ["Calibrate", "OpenModel"]
 
 
 def test_that_a_worker_which_never_starts_is_given_up_with_a_reason(qtbot: QtBot, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from qgui.core.calibration import settings_of
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
-from qgui.core.recipe import Mode, Recipe
+from qgui.core.recipe import Mode, Observer, ObserverKind, Recipe
 from qgui.core.results import (
     Accuracy,
     Comparison,
@@ -32,6 +33,7 @@ LAYERS = (
     Layer(
         "stem.conv", "Conv2d", "module", node="stem_conv", tensor="stem_conv", parameters=432,
         weight_shape=(16, 3, 3, 3), output_shape=(1, 16, 32, 32), macs=442_368, fusion="Conv2d + BatchNorm2d",
+        equalizable=(("stem.conv", "head"),),
     ),
     Layer("stem.bn", "BatchNorm2d", "module", node="stem_bn", parameters=32, group="stem.conv"),
     Layer("stem.act", "ReLU6", "module", node="stem_act", tensor="stem_act", output_shape=(1, 16, 32, 32)),
@@ -42,7 +44,8 @@ LAYERS = (
     Layer("weird", "Weird", "module", node="weird", tensor="", leaf_reason="control flow in forward", parameters=80),
     Layer("weird.fc", "Linear", "inside", parameters=80, weight_shape=(8, 10), inside="weird"),
     Layer("gate", "Sigmoid", "module", node="gate", tensor="gate"),
-    Layer("head", "Linear", "module", node="head", tensor="head", parameters=170, weight_shape=(10, 16)),
+    Layer("head", "Linear", "module", node="head", tensor="head", parameters=170, weight_shape=(10, 16),
+        equalizable=(("stem.conv", "head"),)),
 )  # fmt: skip
 
 TENSORS = (
@@ -107,11 +110,12 @@ def statistics(seed: int) -> TensorStatistics:
     )
 
 
-def record(description: ModelDescription | None = None) -> CalibrationRecord:
+def record(description: ModelDescription | None = None, recipe: Recipe | None = None) -> CalibrationRecord:
     names = [tensor.name for tensor in (description or model()).tensors]
-    return CalibrationRecord(
-        {name: statistics(place) for place, name in enumerate(names)}, tuple(range(20)), 20, "m", "example:digits"
-    )
+    settings = settings_of(recipe or Recipe(), LAYERS)
+    samples = tuple(sample for sample in range(20) if sample not in settings.excluded)
+    tensors = {name: statistics(place) for place, name in enumerate(names)}
+    return CalibrationRecord(tensors, samples, 20, "m", "example:digits", settings)
 
 
 def data() -> DataDescription:
@@ -169,3 +173,7 @@ def comparison(recipe: Recipe) -> Comparison:
         layers=layer_results(recipe, measured=True),
         notes=("Measured by hand.",),
     )
+
+
+def fixed_range(low: float, high: float) -> Observer:
+    return Observer(ObserverKind.FIXED, low=low, high=high)

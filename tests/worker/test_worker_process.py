@@ -13,7 +13,7 @@ import pytest
 import torch
 from worker_process import Worker
 
-from qgui.core import advice, messages, statistics
+from qgui.core import advice, measured, messages, statistics
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
 
 DIGITS = DataReference("example:digits", calibrate=48, evaluate=48)
@@ -46,6 +46,13 @@ def test_a_job_from_opening_to_comparing(worker: Worker, tmp_path: Path) -> None
     assert quantized.result.recipe_hash == recipe.digest()
     assert {layer.mode for layer in quantized.result.layers if layer.type == "Conv2d"} == {Mode.STATIC}
 
+    produced = worker.do(messages.MeasureActivations, path=str(tmp_path / "m.npz"), samples=4)
+    assert isinstance(produced, messages.ActivationsMeasured), produced
+    found = measured.load(tmp_path / "m.npz")
+    assert found.recipe_hash == recipe.digest()
+    assert found.samples == 4
+    assert len(found.layers) > 20
+
     compared = worker.do(messages.Compare, threads=1, batch_size=1, runs=2)
     assert isinstance(compared, messages.Compared), compared
     assert compared.comparison.float_accuracy is not None
@@ -61,6 +68,15 @@ def test_weights_are_written_as_arrays(worker: Worker, tmp_path: Path) -> None:
     assert isinstance(written, messages.WeightRangesWritten), written
     with np.load(path, allow_pickle=False) as arrays:
         assert arrays["per-channel/minmax/scale"].shape == (24,)
+
+
+def test_samples_are_shown(worker: Worker, tmp_path: Path) -> None:
+    opened(worker)
+    shown = worker.do(messages.ShowSamples, samples=(400, 401), folder=str(tmp_path / "samples"))
+    assert isinstance(shown, messages.SamplesShown), shown
+    assert [sample.index for sample in shown.samples] == [400, 401]
+    assert all(sample.class_name == str(sample.label) for sample in shown.samples)
+    assert all(Path(sample.picture).is_file() for sample in shown.samples)
 
 
 def test_engines_are_measured(worker: Worker, tmp_path: Path) -> None:
@@ -234,3 +250,70 @@ def test_a_broken_stream_ends_the_process_with_a_line_and_no_traceback(
     assert "is no command" in line.text
     assert worker.process.wait(timeout=5.0) == 1
     assert "Traceback" not in worker.log.read_text()
+
+
+def test_values_that_are_not_finite_ask_for_consent(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    path = tmp_path / "holes.npz"
+    x = np.random.default_rng(0).random((40, 1, 8, 8), dtype=np.float32)
+    x[:, 0, 3, 3] = np.nan
+    np.savez(path, x=x)
+    holes = DataReference(str(path), calibrate=8)
+    data = worker.do(messages.OpenData, data=holes)
+    assert isinstance(data, messages.DataOpened), data
+    recipe = msgspec.structs.replace(recipe, data=holes)
+    failed = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=recipe)
+    assert isinstance(failed, messages.Failed), failed
+    assert failed.needs_consent
+    assert "NaN" in failed.why
+    agreed = msgspec.structs.replace(recipe, data=msgspec.structs.replace(holes, finite_only=True))
+    refused = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=agreed)
+    assert isinstance(refused, messages.Failed), "behind the first convolution nothing is finite"
+    assert not refused.needs_consent
+    assert "no finite value" in refused.why
+
+
+def test_samples_left_out_do_not_calibrate(worker: Worker, tmp_path: Path) -> None:
+    recipe = opened(worker)
+    whole = worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=recipe)
+    assert isinstance(whole, messages.Calibrated), whole
+    gone = statistics.load(tmp_path / "s.npz").samples[:2]
+    less = msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, excluded=gone))
+    calibrated = worker.do(messages.Calibrate, path=str(tmp_path / "t.npz"), recipe=less)
+    assert isinstance(calibrated, messages.Calibrated), calibrated
+    assert calibrated.samples == 46
+    assert statistics.load(tmp_path / "t.npz").settings.excluded == tuple(sorted(gone))
+
+
+def test_an_equalized_model_is_calibrated_quantized_and_shown_as_one(
+    worker: Worker, badly_scaled: str, tmp_path: Path
+) -> None:
+    reference = ModelReference(badly_scaled)
+    worker.do(messages.OpenModel, model=reference)
+    noise = DataReference("random:1x3x8x8", calibrate=8)
+    data = worker.do(messages.OpenData, data=noise)
+    assert isinstance(data, messages.DataOpened), data
+    assert data.model is not None
+    rules = advice.advised_rules(data.model, Mode.STATIC, "x86")
+    ticked = {name: msgspec.structs.replace(rule, equalize=name in ("a", "b")) for name, rule in rules.items()}
+    plain = Recipe(model=reference, data=noise, backend="x86", rules=rules)
+    recipe = msgspec.structs.replace(plain, rules=ticked)
+
+    def ratio(asked: Recipe) -> float:
+        path = tmp_path / "w.npz"
+        written = worker.do(messages.WeightRanges, layer="a", path=str(path), recipe=asked)
+        assert isinstance(written, messages.WeightRangesWritten), written
+        with np.load(path) as arrays:
+            width = arrays["maximum"] - arrays["minimum"]
+        return float(width.max() / width.min())
+
+    assert ratio(recipe) < ratio(plain) / 2
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=plain)
+    refused = worker.do(messages.Quantize, recipe=recipe)
+    assert isinstance(refused, messages.Failed), refused
+    assert "equalization changes the weights of a, b" in refused.why
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=recipe)
+    assert statistics.load(tmp_path / "s.npz").settings.equalized == (("a", "b"),)
+    quantized = worker.do(messages.Quantize, recipe=recipe)
+    assert isinstance(quantized, messages.Quantized), quantized
+    assert {layer.name for layer in quantized.result.layers if layer.effects} == {"a", "b"}

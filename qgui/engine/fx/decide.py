@@ -13,7 +13,7 @@ from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.plan import ActivationRanges
-from qgui.core.qparams import QParams, weight_grid
+from qgui.core.qparams import QParams
 from qgui.core.recipe import Mode, Recipe, WeightSetting
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
@@ -95,7 +95,10 @@ def _decision(layer: Layer, recipe: Recipe, graphs: Graphs | None) -> dict[str, 
         weight = float_weight(graphs, layer) if graphs is not None and layer.node else None
         numbers = rule.weight.dtype == "qint8" and layer.type not in legality.RECURRENT
         if weight is not None and numbers:
-            qparams = weight_qparams(weight, rule.weight)
+            try:
+                qparams = weight_qparams(weight, rule.weight)
+            except QguiError as error:
+                raise QguiError(error.what, f"{layer.name}: {error.why}", error.next_step) from error
             decision["weight"] |= {
                 "scale": qparams.scale.tolist(),
                 "zero_point": qparams.zero_point.tolist(),
@@ -133,14 +136,13 @@ def weight_qparams(rows: npt.NDArray[np.float32], setting: WeightSetting) -> QPa
         setting: The weight setting.
 
     Raises:
-        QguiError: The weight holds NaN or infinite values.
+        QguiError: The weight holds NaN or infinite values, or a bound fixed for one channel does not fit it.
     """
     if not np.isfinite(rows).all():
         raise QguiError(
             "Could not quantize a weight", "it holds NaN or infinite values", "Load weights that trained to the end."
         )
-    distribution = ranges.of_weight(rows, setting.per_channel)
-    return ranges.chosen_qparams(setting.observer, distribution, weight_grid(setting), setting.per_channel)
+    return ranges.weight_qparams(ranges.of_weight(rows, setting.per_channel), setting)
 
 
 def _leave_mixed_joins_float(graphs: Graphs, decisions: plain.Decisions) -> None:

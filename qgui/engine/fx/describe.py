@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,8 +13,11 @@ from torch import fx, nn
 
 from qgui.core import legality
 from qgui.core.layers import Layer, Shape, Tensor
-from qgui.engine.fx import plain
+from qgui.engine.fx import links, plain
+from qgui.engine.fx.inside import inside_rows
+from qgui.engine.fx.macs import macs_of
 
+_HERE = Path(__file__).resolve().parents[2]
 #: Functions that make no activation of their own.
 _HIDDEN = plain.MOVES | frozenset(
     {
@@ -135,7 +138,7 @@ class Rows:
             rows.append(self._row(node, layer, members, calls))
             if rows[-1].leaf_reason:
                 rows.extend(inside_rows(plain.called(node, self._graphs.canonical), layer))
-        return self._with_readers(tuple(rows))
+        return self._with_links(self._with_readers(tuple(rows)))
 
     def _with_readers(self, rows: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Tell every layer by how many groups the depthwise convolutions behind it are divided."""
@@ -152,6 +155,24 @@ class Rows:
                 layer = tensors[tensors[source.name].owner].layer
                 feeds[layer] = max(feeds.get(layer, 0), int(module.groups))
         return tuple(msgspec.structs.replace(row, feeds_depthwise=feeds.get(row.name, 0)) for row in rows)
+
+    def _with_links(self, rows: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """Tell every layer with which neighbours it can be equalized, or why with none."""
+        found, reasons = links.find(self._graphs.canonical, self._graphs.fused, self._graphs.values)
+        pairs: dict[str, list[tuple[str, str]]] = {}
+        for link in found:
+            for node in (link.first, link.second):
+                pairs.setdefault(node, []).append((self._names[link.first], self._names[link.second]))
+        return tuple(
+            msgspec.structs.replace(
+                row,
+                equalizable=tuple(pairs.get(row.node, ())),
+                alone="" if row.node in pairs else reasons.get(row.node, ""),
+            )
+            if row.head and row.node
+            else row
+            for row in rows
+        )
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Return the tensors of the fused graph that may be observed, with their shared ranges."""
@@ -269,60 +290,6 @@ class Rows:
         return layers
 
 
-def inside_rows(module: nn.Module | None, path: str) -> list[Layer]:
-    """Return rows for the Linear, recurrent and embedding modules inside a module that does not trace.
-
-    Args:
-        module: The leaf, or the whole model where its root does not trace.
-        path: Its path, empty for the root.
-    """
-    rows = []
-    wanted = legality.DYNAMIC_TYPES | {"NonDynamicallyQuantizableLinear", "RNN"}
-    for name, inner in module.named_modules() if module is not None else ():
-        kind = type(inner).__name__
-        if not name or kind not in wanted or (kind.endswith("Cell") and not list(inner.parameters())):
-            continue
-        weight = getattr(inner, "weight", None)
-        if isinstance(inner, (nn.LSTM, nn.GRU)):
-            weight = inner.weight_ih_l0
-        elif isinstance(inner, (nn.LSTMCell, nn.GRUCell, nn.RNNCell)):
-            weight = inner.weight_ih
-        rows.append(
-            Layer(
-                name=f"{path}.{name}" if path else name,
-                type=kind,
-                kind="inside",
-                parameters=sum(p.numel() for p in inner.parameters()),
-                weight_shape=tuple(weight.shape) if isinstance(weight, torch.Tensor) else None,
-                fusion="proj_size" if getattr(inner, "proj_size", 0) else "",
-                inside=path,
-            )
-        )
-    return rows
-
-
-def macs_of(node: fx.Node, target: Any, shapes: Mapping[str, Shape]) -> int:
-    """Return the multiply-accumulate operations of a node for one sample of the batch."""
-    output = shapes.get(node.name)
-    if not output:
-        return 0
-    batch = max(output[0], 1)
-    sources = [shapes.get(a.name) for a in node.args if isinstance(a, fx.Node)]
-    name = type(target).__name__
-    if isinstance(target, nn.Linear):
-        return int(math.prod(output) * target.in_features // batch)
-    if name in legality.CONVOLUTIONS and isinstance(target.weight, torch.Tensor):
-        return math.prod(output) * math.prod(target.weight.shape[1:]) // batch
-    if name in legality.TRANSPOSED_CONVOLUTIONS and sources and sources[0] is not None:
-        return int(math.prod(sources[0]) * math.prod(target.weight.shape[1:]) // batch)
-    if isinstance(target, (nn.LSTM, nn.GRU)) and sources and sources[0] is not None:
-        steps = math.prod(sources[0][:-1]) // batch if len(sources[0]) > 2 else sources[0][0]
-        return int(steps) * sum(int(p.numel()) for n, p in target.named_parameters() if n.startswith("weight"))
-    if plain.name_of(node) == "matmul" and sources and sources[0]:
-        return math.prod(output) * sources[0][-1] // batch
-    return 0
-
-
 class _Sharing:
     """Finds which tensors share one range, and from whose statistics it comes."""
 
@@ -434,9 +401,10 @@ def reason_of(kind: str, error: Exception) -> str:
     place = ""
     step = error.__traceback__
     while step is not None:
-        file = step.tb_frame.f_code.co_filename
-        if "/torch/" not in file.replace("\\", "/") and not file.startswith("<") and "qgui" not in file:
-            place = f"{file.replace(chr(92), '/').rsplit('/', 1)[-1]}, line {step.tb_lineno}"
+        file = step.tb_frame.f_code.co_filename.replace("\\", "/")
+        own = "/torch/" not in file and not file.endswith("typing_extensions.py") and _HERE not in Path(file).parents
+        if own and not file.startswith("<"):
+            place = f"{file.rsplit('/', 1)[-1]}, line {step.tb_lineno}"
         step = step.tb_next
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "co_varnames is too small" in text:

@@ -566,6 +566,16 @@ def fold_clamps(module: fx.GraphModule, names: Collection[str]) -> fx.GraphModul
     return folded
 
 
+def take_weights(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load a state dict into a canonical graph; layers for which it holds a bias that they lack get one."""
+    for key, value in weights.items():
+        path, _, last = key.rpartition(".")
+        holder = module.get_submodule(path)
+        if last == "bias" and holder._parameters.get("bias", value) is None:
+            holder.register_parameter("bias", nn.Parameter(value.clone()))
+    module.load_state_dict(weights)
+
+
 def prepare_custom(leaves: Collection[str]) -> PrepareCustomConfig:
     """Return the configuration that keeps modules which do not trace as they are."""
     return PrepareCustomConfig().set_non_traceable_module_names(list(leaves))

@@ -15,14 +15,13 @@ from torch import fx, nn
 from qgui.core.layers import ModelDescription
 from qgui.core.ranges import decibel
 from qgui.core.results import LayerResult
-from qgui.engine.collect import positional
-from qgui.engine.data import Batch
+from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
 
 
-class _Watching(fx.Interpreter):
+class Watching(fx.Interpreter):
     """Runs a graph and hands each wanted value on."""
 
     def __init__(self, module: fx.GraphModule, take: Callable[[str, torch.Tensor], None], wanted: set[str]) -> None:
@@ -30,11 +29,12 @@ class _Watching(fx.Interpreter):
         self._take, self._wanted = take, wanted
 
     def run_node(self, n: fx.Node) -> Any:
+        """Compute a node, and hand its value on where it is wanted."""
         value = super().run_node(n)
         if n.name in self._wanted:
             found = value[0] if isinstance(value, tuple) and value else value
             if isinstance(found, torch.Tensor):
-                self._take(n.name, found.dequantize() if found.is_quantized else found)
+                self._take(n.name, found)
         return value
 
 
@@ -71,40 +71,41 @@ def layer_sqnr(
     kept: dict[str, torch.Tensor] = {}
 
     def keep(name: str, value: torch.Tensor) -> None:
-        kept[of_float[name]] = _clamped(value, clamps.get(of_float[name]))
+        kept[of_float[name]] = clamped(value, clamps.get(of_float[name]))
 
     def compare(name: str, value: torch.Tensor) -> None:
         layer = of_quantized[name]
         reference = kept.pop(layer, None)
         if reference is not None and reference.shape == value.shape:
-            difference = reference - _clamped(value, clamps.get(layer))
+            restored = value.dequantize() if value.is_quantized else value
+            difference = reference - clamped(restored, clamps.get(layer))
             signal[layer] += float(reference.double().square().sum())
             noise[layer] += float(difference.double().square().sum())
 
-    reference_run = _Watching(graphs.fused, keep, set(of_float))
-    quantized_run = _Watching(module, compare, set(of_quantized))
+    reference_run = Watching(graphs.fused, keep, set(of_float))
+    quantized_run = Watching(module, compare, set(of_quantized))
     names = [str(node.target) for node in graphs.fused.graph.nodes if node.op == "placeholder"]
     with torch.inference_mode(), plain.engine(quantized.recipe.backend):
         for batch in batches:
-            inputs = positional(batch, names)
             kept.clear()
-            reference_run.run(*inputs)
-            quantized_run.run(*inputs)
+            reference_run.run(*batch.positional(names))
+            quantized_run.run(*batch.positional(names))
     ratios = {layer: decibel(signal[layer], noise[layer]) for layer in signal}
-    for layer, source in _folded_into(description, graphs, quantized).items():
+    for layer, source in folded_into(description, graphs, quantized).items():
         if source in ratios:
             ratios[layer] = ratios[source]
     return ratios
 
 
-def _folded_into(description: ModelDescription, graphs: Graphs, quantized: QuantizedModel) -> dict[str, str]:
+def folded_into(description: ModelDescription, graphs: Graphs, quantized: QuantizedModel) -> dict[str, str]:
     """Return for every folded ReLU6 the layer whose int8 range does its work."""
     names = {layer.node: layer.name for layer in description.layers if layer.node}
     nodes = {node.name: node for node in graphs.fused.graph.nodes}
     return {names[name]: names[nodes[name].args[0].name] for name in quantized.decisions["folded"]}
 
 
-def _clamped(value: torch.Tensor, bounds: tuple[float | None, float | None] | None) -> torch.Tensor:
+def clamped(value: torch.Tensor, bounds: tuple[float | None, float | None] | None) -> torch.Tensor:
+    """Return a value as its only readers clamp it; as it is without bounds."""
     if bounds is None or bounds == (None, None):
         return value
     return value.clamp(bounds[0], bounds[1])
@@ -122,13 +123,13 @@ def layer_latency(
         return {}, {}
     plain_run, quantized_run = _Timing(graphs.canonical), _Timing(module)
     names = [str(node.target) for node in graphs.canonical.graph.nodes if node.op == "placeholder"]
-    inputs = positional(batch, names)
+    inputs = batch.positional(names)
     with torch.inference_mode(), plain.engine(quantized.recipe.backend):
         for _ in range(runs + 1):
             plain_run.run(*inputs)
             quantized_run.run(*inputs)
     float_ms: defaultdict[str, float] = defaultdict(float)
-    folded = _folded_into(description, graphs, quantized)
+    folded = folded_into(description, graphs, quantized)
     for layer in description.layers:
         if layer.node in plain_run.times:
             head = layer.group or layer.name

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import torch
 from torch import fx, nn
 
 from qgui.core import legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode, Recipe
-from qgui.core.results import LayerResult, TensorQParams
+from qgui.core.results import LayerResult, StepEffect, TensorQParams
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.qat import Trained
 
 
 @dataclass
@@ -26,13 +28,17 @@ class QuantizedModel:
         module: What runs; a graph module, or the person's module where it does not trace.
         decisions: What the lowering was told.
         recipe: The recipe from which it was made.
-        float_weights: State dict of the canonical graph after training, None where nothing was trained.
+        float_weights: State dict of the canonical graph after training and better rounding, None where it is unchanged.
+        trained: What training left, None where nothing was trained.
+        effects: Layer path to what the steps better than rounding do there.
     """
 
     module: nn.Module
     decisions: plain.Decisions
     recipe: Recipe
     float_weights: dict[str, torch.Tensor] | None = None
+    trained: Trained | None = None
+    effects: Mapping[str, tuple[StepEffect, ...]] = field(default_factory=dict)
 
 
 def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.GraphModule) -> dict[str, str]:
@@ -41,7 +47,7 @@ def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.G
     Modules keep their names; functions are matched by their order, which lowering keeps.
     """
     own = [n for n in graphs.fused.graph.nodes if n.op in ("call_function", "call_method")]
-    theirs = [n for n in quantized.graph.nodes if n.op in ("call_function", "call_method") and not _converts(n)]
+    theirs = [n for n in quantized.graph.nodes if n.op in ("call_function", "call_method") and not converts(n)]
     pairs = {a.name: b.name for a, b in zip(own, theirs, strict=False)} if len(own) == len(theirs) else {}
     modules = {n.name for n in quantized.graph.nodes if n.op == "call_module"}
     inputs = {n.name for n in quantized.graph.nodes if n.op == "placeholder"}
@@ -56,13 +62,14 @@ def node_of_layer(description: ModelDescription, graphs: Graphs, quantized: fx.G
     return found
 
 
-def _converts(node: fx.Node) -> bool:
+def converts(node: fx.Node) -> bool:
+    """Whether a node only quantizes or dequantizes its input."""
     return node.target is torch.quantize_per_tensor or node.target == "dequantize"
 
 
 def conversions(module: nn.Module) -> int:
     """Return the number of quantize and dequantize operations in one forward pass."""
-    return sum(_converts(node) for node in module.graph.nodes) if isinstance(module, fx.GraphModule) else 0
+    return sum(converts(node) for node in module.graph.nodes) if isinstance(module, fx.GraphModule) else 0
 
 
 def layer_results(
@@ -85,7 +92,12 @@ def layer_results(
         else:
             node = by_name.get(nodes.get(layer.name, ""))
             results.append(_traced_result(layer, node, module, quantized))
-    return tuple(results)
+    return tuple(_with_effects(result, quantized.effects) for result in results)
+
+
+def _with_effects(result: LayerResult, effects: Mapping[str, tuple[StepEffect, ...]]) -> LayerResult:
+    found = effects.get(result.name)
+    return msgspec.structs.replace(result, effects=found) if found else result
 
 
 def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quantized: QuantizedModel) -> LayerResult:
@@ -93,7 +105,7 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
     if node is None:
         return LayerResult(layer.name, layer.type, Mode.FLOAT)
     target = plain.called(node, module)
-    kind = type(target).__name__ if target is not None else str(getattr(node.target, "__name__", node.target))
+    kind = _kind_of(target) if target is not None else str(getattr(node.target, "__name__", node.target))
     if is_dynamic(target):
         return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=f"dynamic {kind}", **_weight_of(target))
     qparams = plain.qparams_of(node, module)  # type: ignore[arg-type]
@@ -115,9 +127,13 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
 def _inside_result(layer: Layer, module: nn.Module, recipe: Recipe) -> LayerResult:
     target = module.get_submodule(layer.name)
     if is_dynamic(target):
-        kind = f"dynamic {type(target).__name__}"
+        kind = f"dynamic {_kind_of(target)}"
         return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=kind, **_weight_of(target))
     return LayerResult(layer.name, layer.type, Mode.FLOAT, quantized_type=type(target).__name__)
+
+
+def _kind_of(module: nn.Module) -> str:
+    return "Linear" if isinstance(module, plain.FullRangeDynamicLinear) else type(module).__name__
 
 
 def is_dynamic(module: nn.Module | None) -> bool:

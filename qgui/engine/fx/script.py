@@ -14,6 +14,7 @@ from qgui.core.recipe import ModelReference
 from qgui.core.resources import resources
 from qgui.engine import python_source
 from qgui.engine.fx.quantized import QuantizedModel
+from qgui.engine.sources import torchvision_options
 
 NAME = "quantize_model.py"
 DECISIONS = "decisions.json"
@@ -47,9 +48,15 @@ def from_file(path: Path, name: str) -> Any:
     """Return something that a Python file defines."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     sys.path.insert(0, str(path.parent))
     spec.loader.exec_module(module)
     return getattr(module, name)
+
+
+def built(source: Any) -> nn.Module:
+    """Return the model that a callable builds, or the model itself."""
+    return source if isinstance(source, nn.Module) else source()
 
 
 def quantized_model() -> nn.Module:
@@ -61,7 +68,7 @@ def quantized_model() -> nn.Module:
     graph = canonical(model, decisions["leaves"], GIVEN)
     trained = HERE / {trained_weights!r}
     if trained.exists():
-        graph.load_state_dict(torch.load(trained, weights_only=True))
+        take_weights(graph, torch.load(trained, weights_only=True))
     return lower(graph, decisions)
 
 
@@ -151,14 +158,21 @@ def _build(folder: Path, reference: ModelReference, model: torch.nn.Module) -> s
         shutil.copyfile(resources() / "examples" / "digits_networks.py", folder / "digits_networks.py")
         return f'    model = from_file(HERE / "digits_networks.py", {name.replace("-", "_")!r})()'
     if kind == "torchvision":
-        options = ", init_weights=False" if name in ("googlenet", "inception_v3") else ""
-        if getattr(model, "aux_logits", True) is False and name in ("googlenet", "inception_v3"):
-            options += ", aux_logits=False"
-        return f"    import torchvision\n\n    model = torchvision.models.get_model({name!r}, weights=None{options})"
+        options = torchvision_options(name)
+        if getattr(model, "aux_logits", True) is False:
+            options["aux_logits"] = False
+        if getattr(model, "transform_input", False):
+            options["transform_input"] = True
+        if getattr(model, "aux_classifier", None) is not None:
+            options["aux_loss"] = True
+        given = "".join(f", {key}={value!r}" for key, value in options.items())
+        return f"    import torchvision\n\n    model = torchvision.models.get_model({name!r}, weights=None{given})"
     parts = python_source.split_callable(reference.source)
     if parts is not None and parts[0].endswith(".py"):
-        return f"    model = from_file(Path({str(Path(parts[0]).resolve())!r}), {parts[1]!r})()"
+        return f"    model = built(from_file(Path({str(Path(parts[0]).resolve())!r}), {parts[1]!r}))"
     if parts is not None and not reference.source.endswith((".pt", ".pth")):
-        return f"    model = getattr(importlib.import_module({parts[0]!r}), {parts[1]!r})()"
+        place = python_source.folder_of_package(parts[0])
+        found = f"    sys.path.append({str(place)!r})\n" if place is not None else ""
+        return f"{found}    model = built(getattr(importlib.import_module({parts[0]!r}), {parts[1]!r}))"
     path = str(Path(reference.source).resolve())
     return f"    model = torch.load({path!r}, weights_only=False)"

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from qgui.core.messages import Progress
 from qgui.core.results import ExportResult
 from qgui.ui import formatting
 from qgui.ui import settings as options
@@ -47,6 +48,7 @@ class ExportDialog(QDialog):
         self._workflow = workflow
         self._settings = settings
         self._written: tuple[ExportResult, ...] = ()
+        self._working = False
         self._titles = {"torchscript": "TorchScript", "recipe": self.tr("Recipe"), "script": self.tr("Python script")}
         self.setObjectName("exportDialog")
         self.setWindowTitle(self.tr("Export"))
@@ -69,8 +71,12 @@ class ExportDialog(QDialog):
         self.table = self._build_table()
         self._build_buttons()
         self._lay_out()
+        self._tips = {
+            widget: widget.toolTip() for widget in (self.folder.edit, self.folder.browse, *self.formats.values())
+        }
         document.results_changed.connect(self._refresh)
-        workflow.failed.connect(lambda _: self._set_working(False))
+        workflow.progressed.connect(self._on_progress)
+        workflow.settled.connect(self._on_settled)
         self.finished.connect(lambda _: self._settings.set(options.EXPORT_FOLDER, self.folder.path))
         self._check()
 
@@ -125,7 +131,13 @@ class ExportDialog(QDialog):
         self.export.clicked.connect(self._start)
         for button in (self.open_folder, self.close_button, self.export):
             button.setAccessibleName(button.text())
-        self.open_folder.hide()
+        self.stop = QPushButton(self.tr("Cancel export"), self)
+        self.stop.setObjectName("exportStop")
+        self.stop.setAccessibleName(self.stop.text())
+        self.stop.setToolTip(self.tr("Stop the export; files that were there before stay as they are."))
+        self.stop.clicked.connect(self._on_stop)
+        for button in (self.open_folder, self.stop):
+            button.hide()
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -136,6 +148,7 @@ class ExportDialog(QDialog):
         buttons = QHBoxLayout()
         buttons.addWidget(self.open_folder)
         buttons.addStretch(1)
+        buttons.addWidget(self.stop)
         buttons.addWidget(self.close_button)
         buttons.addWidget(self.export)
         layout = QVBoxLayout(self)
@@ -167,11 +180,32 @@ class ExportDialog(QDialog):
         self._workflow.export(Path(self.folder.path), self.chosen_formats())
 
     def _set_working(self, working: bool) -> None:
+        self._working = working
+        self.stop.setVisible(working)
+        self.stop.setEnabled(working)
         self.export.setEnabled(not working)
+        for widget, tip in self._tips.items():
+            widget.setEnabled(not working)
+            widget.setToolTip(self.tr("Wait until the export is done, or cancel it.") if working else tip)
         if working:
             self.message.setText(self.tr("Exporting and checking …"))
         else:
             self._check()
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._working and self.stop.isEnabled() and progress.total:
+            text = self.tr("{phase}: {done} of {total} done …")
+            self.message.setText(text.format(phase=progress.phase, done=progress.done, total=progress.total))
+
+    def _on_stop(self) -> None:
+        self.stop.setEnabled(False)
+        self.message.setText(self.tr("Stopping …"))
+        self._workflow.cancel()
+
+    def _on_settled(self) -> None:
+        """Begin anew where the export ended without files: it failed, or was cancelled."""
+        if self._working:
+            self._set_working(False)
 
     def _refresh(self) -> None:
         exports = self._document.exports

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
@@ -47,6 +49,7 @@ class FailureDialog(QDialog):
             label = self._text(f"failure_{name}", text, bold)
             label.setVisible(bool(text))
             texts.addWidget(label)
+        texts.addStretch(1)
         head = QHBoxLayout()
         head.setSpacing(14)
         head.addWidget(icon)
@@ -113,7 +116,57 @@ class FailureDialog(QDialog):
         self.adjustSize()
 
 
-class TrustDialog(QDialog):
+class Question(QDialog):
+    """Asks for a consent that the engine will not take for granted; the careful answer is the default.
+
+    Args:
+        name: Object name of the dialog; its parts are named after it.
+        title: Title of the window.
+        texts: What is asked, as paragraphs.
+        theme: For the icon.
+        parent: Qt parent.
+    """
+
+    def __init__(self, name: str, title: str, texts: Sequence[str], theme: Theme, parent: QWidget | None) -> None:
+        super().__init__(parent)
+        self.setObjectName(f"{name}Dialog")
+        self.setWindowTitle(title)
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 72)
+        icon = QLabel(self)
+        icon.setPixmap(theme.icon("warning").pixmap(32, 32))
+        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(10)
+        for text in texts:
+            label = QLabel(text, self)
+            label.setObjectName(f"{name}Text")
+            label.setWordWrap(True)
+            column.addWidget(label)
+        column.addStretch(1)
+        head = QHBoxLayout()
+        head.setSpacing(14)
+        head.addWidget(icon)
+        head.addLayout(column, 1)
+        self._buttons = QDialogButtonBox(self)
+        self._buttons.accepted.connect(self.accept)
+        self._buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(14)
+        layout.addLayout(head)
+        layout.addWidget(self._buttons)
+
+    def offer(self, name: str, text: str, tip: str, agrees: bool) -> None:
+        """Add a button with which the person agrees, or declines, which is the default."""
+        role = QDialogButtonBox.ButtonRole.AcceptRole if agrees else QDialogButtonBox.ButtonRole.RejectRole
+        button = self._buttons.addButton(text, role)
+        button.setObjectName(name)
+        button.setToolTip(tip)
+        button.setAutoDefault(False)
+        button.setDefault(not agrees)
+
+
+class TrustDialog(Question):
     """Asks whether code that a file holds may run.
 
     Args:
@@ -123,55 +176,60 @@ class TrustDialog(QDialog):
     """
 
     def __init__(self, failure: Failed, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("trustDialog")
-        self.setWindowTitle(self.tr("Run code from this file?"))
-        self.setWindowModality(Qt.WindowModality.WindowModal)
-        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 72)
-        icon = QLabel(self)
-        icon.setPixmap(theme.icon("warning").pixmap(32, 32))
-        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
-        texts = QVBoxLayout()
-        texts.setSpacing(10)
-        for text in (
-            f"{failure.what}: {sentence(failure.why)}",
-            self.tr(
-                "A pickle file can hold any program. If you go on, it runs in the engine's process with your rights: "
-                "it could read, change or send every file that you can."
-            ),
-            self.tr(
-                "Go on only if you made the file or trust who did. Weights saved as .safetensors or as a state dict "
-                "never need this."
-            ),
-        ):
-            label = QLabel(text, self)
-            label.setObjectName("trustText")
-            label.setWordWrap(True)
-            texts.addWidget(label)
-        head = QHBoxLayout()
-        head.setSpacing(14)
-        head.addWidget(icon)
-        head.addLayout(texts, 1)
-        buttons = QDialogButtonBox(self)
-        run = buttons.addButton(self.tr("Run its code and open it"), QDialogButtonBox.ButtonRole.AcceptRole)
-        run.setObjectName("trustRun")
-        run.setToolTip(self.tr("Open the file and run what it holds."))
-        run.setAutoDefault(False)
-        leave = buttons.addButton(self.tr("Do not open"), QDialogButtonBox.ButtonRole.RejectRole)
-        leave.setObjectName("trustLeave")
-        leave.setToolTip(self.tr("Leave the file alone."))
-        leave.setDefault(True)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(14)
-        layout.addLayout(head)
-        layout.addWidget(buttons)
+        danger = QCoreApplication.translate(
+            "TrustDialog",
+            "A pickle file can hold any program. If you go on, it runs in the engine's process with your rights: "
+            "it could read, change or send every file that you can.",
+        )
+        advice = QCoreApplication.translate(
+            "TrustDialog",
+            "Go on only if you made the file or trust who did. Weights saved as .safetensors or as a state dict "
+            "never need this.",
+        )
+        title = QCoreApplication.translate("TrustDialog", "Run code from this file?")
+        super().__init__("trust", title, (f"{failure.what}: {sentence(failure.why)}", danger, advice), theme, parent)
+        self.offer(
+            "trustRun", self.tr("Run its code and open it"), self.tr("Open the file and run what it holds."), True
+        )
+        self.offer("trustLeave", self.tr("Do not open"), self.tr("Leave the file alone."), False)
+
+
+class ConsentDialog(Question):
+    """Asks whether ranges may come from the finite values only.
+
+    Args:
+        failure: Where NaN or infinite values came up.
+        theme: For the icon.
+        parent: Qt parent.
+    """
+
+    def __init__(self, failure: Failed, theme: Theme, parent: QWidget | None = None) -> None:
+        meaning = QCoreApplication.translate(
+            "ConsentDialog",
+            "Such values have no place on an int8 scale. Ranges can be computed from the finite values only; the int8 "
+            "model then gives a finite number where the float model gives NaN or infinity.",
+        )
+        advice = QCoreApplication.translate(
+            "ConsentDialog",
+            "Often the cause is a damaged sample or a layer whose weights diverged: look there first. This decision "
+            "is kept in the recipe and can be undone.",
+        )
+        title = QCoreApplication.translate("ConsentDialog", "Leave out values that are not finite?")
+        super().__init__("consent", title, (f"{failure.what}: {sentence(failure.why)}", meaning, advice), theme, parent)
+        self.offer(
+            "consentFinite",
+            self.tr("Use the finite values only"),
+            self.tr("Record this decision and calibrate again."),
+            True,
+        )
+        self.offer("consentStop", self.tr("Do not calibrate"), self.tr("Keep the statistics as they are."), False)
 
 
 def sentence(text: str) -> str:
-    """Return a reason as a sentence: with a capital letter and a full stop."""
+    """Return a reason as a sentence: with a full stop, and a capital letter where it does not begin with a name."""
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
+    if text.split()[0].rstrip(",;:").isalpha():
+        text = text[0].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?", ":")) else ".")

@@ -1,0 +1,88 @@
+"""Under what a training runs: a seed that decides everything, the device, and memory that may run out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from qgui.core.errors import QguiError
+from qgui.core.training import Training
+from qgui.engine.training_loss import WHAT
+
+
+@contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Let torch compute the same for the same seed for a while, and restore its state."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filling: Any = torch.utils.deterministic
+    fill = filling.fill_uninitialized_memory
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        filling.fill_uninitialized_memory = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            filling.fill_uninitialized_memory = fill
+
+
+@contextmanager
+def int8_kernels() -> Iterator[None]:
+    """Let int8 kernels run: they have no deterministic form of their own, and need none."""
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@contextmanager
+def memory_errors(settings: Training, epoch: Callable[[], int]) -> Iterator[None]:
+    """Turn running out of memory into a failure that says what to do.
+
+    Args:
+        settings: The settings in numbers.
+        epoch: Returns the epochs done.
+
+    Raises:
+        QguiError: Memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
+        if not short:
+            raise
+        raise QguiError(
+            "Training stopped",
+            f"memory ran out at batch size {settings.batch_size} in epoch {epoch() + 1}",
+            "The best state so far is kept. Halve the batch size, or close other programs.",
+            text,
+        ) from error
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of a name.
+
+    Raises:
+        QguiError: This machine has no such device.
+    """
+    if name not in devices():
+        have = ", ".join(devices())
+        raise QguiError(WHAT, f"this machine has no device '{name}'", f"Choose one of: {have}.")
+    return torch.device(name)
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices on which this machine can train."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return tuple(found)

@@ -1,0 +1,184 @@
+"""The tree of layers: how it unfolds, sorts and redraws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtGui import QActionGroup
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
+
+from qgui.ui.layer_cells import ROW_ROLE, Column
+from qgui.ui.layer_filter import LayerFilter
+from qgui.ui.layer_model import Index
+from qgui.ui.layer_tree import Row
+
+#: Larger models show their first levels only, so that opening stays quick.
+_EXPAND_ALL_UP_TO = 1_500
+_WIDTHS = {
+    Column.NAME: "depthwise.0.conv",
+    Column.TYPE: "BatchNorm2d",
+    Column.MODE: "● dynamic",
+    Column.OBSERVER: "as depthwise.0",
+    Column.SQNR: "SQNR dB ▾",
+    Column.FLOAT_MS: "float ms ▾",
+    Column.INT8_MS: "int8 ms ▾",
+    Column.WEIGHTS: "per-channel",
+    Column.OUTPUT: "1 × 2048 × 112 × 112",
+    Column.PARAMETERS: "Parameters ▾",
+    Column.MACS: "11.1 M ▾",
+}
+
+
+class LayerView(QTreeView):
+    """The tree of layers, told how keys and headers behave.
+
+    Args:
+        layers: What is shown.
+        parent: Qt parent.
+    """
+
+    def __init__(self, layers: LayerFilter, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layers = layers
+        self._folds: dict[str, bool] = {}
+        self._unfolding = False
+        self.setObjectName("layerView")
+        self.setAccessibleName(self.tr("Layers"))
+        self.setToolTip("")
+        self.setUniformRowHeights(True)
+        self.setAlternatingRowColors(True)
+        self.setAllColumnsShowFocus(True)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(
+            QAbstractItemView.EditTrigger.DoubleClicked
+            | QAbstractItemView.EditTrigger.EditKeyPressed
+            | QAbstractItemView.EditTrigger.SelectedClicked
+        )
+        self.setExpandsOnDoubleClick(False)
+        self.setSortingEnabled(True)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.setIndentation(max(12, self.fontMetrics().height() * 3 // 4))
+        self._set_up_header()
+        self.setModel(layers)
+        self._size_columns()
+        self.expanded.connect(lambda index: self._note_fold(index, True))
+        self.collapsed.connect(lambda index: self._note_fold(index, False))
+
+    def _set_up_header(self) -> None:
+        header = self.header()
+        header.setSortIndicatorClearable(True)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.setStretchLastSection(False)
+        header.setSectionsMovable(True)
+        header.setFirstSectionMovable(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+
+    def dataChanged(self, top_left: Index, bottom_right: Index, roles: Sequence[int] = ()) -> None:
+        """Redraw the whole view: the model tells of the first level where all rows changed, Qt redraws just that."""
+        super().dataChanged(top_left, bottom_right, list(roles))
+        self.viewport().update()
+
+    def _size_columns(self) -> None:
+        metrics = self.fontMetrics()
+        padding = metrics.horizontalAdvance("M") * 5 // 4
+        for column, sample in _WIDTHS.items():
+            self.setColumnWidth(column, metrics.horizontalAdvance(sample) + padding)
+
+    def comfortable_width(self) -> int:
+        """Return the width in which the columns up to SQNR can be read."""
+        columns = sum(self.columnWidth(column) for column in range(Column.SQNR + 1))
+        return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth() + 8
+
+    def fit_names(self) -> None:
+        """Give a deep tree the room for its names that a shallow one does not need, within bounds."""
+        if self._layers.layer_model.flat:
+            return
+        metrics = self.fontMetrics()
+        room = self.indentation() + metrics.horizontalAdvance("M")
+        widest = max((self._name_width(row) for row in self._layers.layer_model.rows()), default=0) + room
+        least = metrics.horizontalAdvance(_WIDTHS[Column.NAME]) + metrics.horizontalAdvance("M") * 5 // 4
+        self.setColumnWidth(Column.NAME, min(max(widest, least), least * 3 // 2))
+
+    def _name_width(self, row: Row) -> int:
+        depth, above = 0, row.parent
+        while above is not None:
+            depth, above = depth + 1, above.parent
+        return depth * self.indentation() + self.fontMetrics().horizontalAdvance(row.label)
+
+    # Order and columns
+
+    def sort_by_execution(self) -> None:
+        """Show the tree in the order in which the layers run."""
+        self.header().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+
+    def fill_menu(self, menu: QMenu) -> None:
+        """Fill a menu anew with the orders and columns of the table."""
+        menu.clear()
+        header = self.header()
+        orders = QActionGroup(menu)
+        by_execution = menu.addAction(self.tr("Order of &execution"), self.sort_by_execution)
+        by_execution.setToolTip(self.tr("Show the tree in the order in which the layers run."))
+        by_execution.setCheckable(True)
+        by_execution.setChecked(header.sortIndicatorSection() < 0)
+        orders.addAction(by_execution)
+        for column in Column:
+            title, tip = self._title(column)
+            text = self.tr("Sort by {column}").format(column=title)
+            action = menu.addAction(text)
+            action.triggered.connect(lambda _=False, column=column: self._sort_by(column))
+            action.setToolTip(tip)
+            action.setCheckable(True)
+            action.setChecked(header.sortIndicatorSection() == column)
+            orders.addAction(action)
+        menu.addSeparator()
+        for column in list(Column)[1:]:
+            title, tip = self._title(column)
+            action = menu.addAction(self.tr("Show {column}").format(column=title))
+            action.setToolTip(tip)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(column))
+            action.toggled.connect(lambda shown, column=column: self.setColumnHidden(column, not shown))
+
+    def _title(self, column: Column) -> tuple[str, str]:
+        return self._layers.layer_model.cells.titles()[column]
+
+    def _sort_by(self, column: Column) -> None:
+        """Sort by a column, the other way round where it is sorted by it already."""
+        header = self.header()
+        descending = header.sortIndicatorSection() == column and (
+            header.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
+        )
+        self.sortByColumn(column, Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder)
+
+    # Folding
+
+    def forget_folds(self) -> None:
+        """Begin anew, with another model."""
+        self._folds.clear()
+
+    def unfold(self) -> None:
+        """Unfold all that a filter found, else what the person left unfolded: at first all, of large models little."""
+        self._unfolding = True
+        model = self._layers.layer_model
+        if self._layers.active:
+            self.expandAll()
+        elif not model.flat:
+            if len(model.rows()) <= _EXPAND_ALL_UP_TO:
+                self.expandAll()
+            else:
+                self.collapseAll()
+                self.expandToDepth(0)
+            for row in model.rows() if self._folds else ():
+                if row.path in self._folds:
+                    index = self._layers.mapFromSource(model.index_of_row(row))
+                    self.setExpanded(index, self._folds[row.path])
+        self._unfolding = False
+
+    def _note_fold(self, index: QModelIndex, unfolded: bool) -> None:
+        row = index.data(ROW_ROLE)
+        if row is not None and not (self._unfolding or self._layers.active):
+            self._folds[row.path] = unfolded
