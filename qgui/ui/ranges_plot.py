@@ -137,10 +137,6 @@ class RangesPlot(Plot):
         (self._hidden.discard if visible else self._hidden.add)(kind)
         self.show_choices(self._choices, self._used)
 
-    def is_visible(self, kind: ObserverKind) -> bool:
-        """Whether the lines of an observer are shown."""
-        return kind not in self._hidden
-
     def show_range(self, choice: Choice | None, bounds: Bounds | None) -> None:
         """Show the range in use.
 

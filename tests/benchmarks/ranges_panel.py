@@ -3,7 +3,8 @@
 The whole window, offscreen, with a model of 300 tensors that reach as far as real ones do: 4 batches, tails, a ReLU.
 `drag_ms`: from the mouse event to the painted frame. `select_cold_ms`, `select_warm_ms`: from the key in the layer
 table to the painted plot with the lines of all observers; cold, nothing was computed for the layer before.
-Each with median, 95th percentile and maximum in milliseconds.
+Each with median, 95th percentile and maximum in milliseconds, and the same of the processor's time (`cpu`), which tells
+what is left of a number when nothing else runs on the machine.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme, ThemeName
 
 TENSORS = 300
+#: Milliseconds on the wall and of the processor.
+Sample = tuple[float, float]
 
 
 def statistics(seed: int) -> TensorStatistics:
@@ -68,13 +71,28 @@ class Painted(QObject):
         return False
 
 
-def summary(times: list[float]) -> dict[str, float]:
+class Clock:
+    """Seconds on the wall and of the processor since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def read(self) -> Sample:
+        """Return milliseconds on the wall and of the processor."""
+        return 1000 * (time.perf_counter() - self._began[0]), 1000 * (time.process_time() - self._began[1])
+
+
+def summary(samples: list[Sample]) -> dict[str, object]:
     """Return median, 95th percentile and maximum."""
+    wall, cpu = (statistics_of([sample[which] for sample in samples]) for which in (0, 1))
+    return {**wall, "cpu": cpu, "n": len(samples)}
+
+
+def statistics_of(times: list[float]) -> dict[str, float]:
     return {
         "p50": round(float(np.percentile(times, 50)), 2),
         "p95": round(float(np.percentile(times, 95)), 2),
         "max": round(max(times), 2),
-        "n": len(times),
     }
 
 
@@ -119,15 +137,15 @@ class Measurement:
         ):
             QApplication.processEvents()
 
-    def select(self, steps: int) -> list[float]:
+    def select(self, steps: int) -> list[Sample]:
         """Press Down in the layer table, and wait each time for the painted plot."""
         view, plot = self.window.layer_panel.view, self.panel.plot
         painted = Painted(plot.viewport())
         view.setFocus()
-        times = []
+        times: list[Sample] = []
         while len(times) < steps:
             shown, frames = self.panel.title.text(), painted.frames
-            began = time.perf_counter()
+            clock = Clock()
             QTest.keyClick(view, Qt.Key.Key_Down)
             layer = self.window.layer_panel.selected_rows()[0].layer
             if layer is None or shown.endswith(f" {layer.name}"):
@@ -140,11 +158,11 @@ class Measurement:
                 or self.panel._waiting
             ):
                 QApplication.processEvents()
-            times.append(1000 * (time.perf_counter() - began))
+            times.append(clock.read())
             self.settle()
         return times
 
-    def drag(self, steps: int) -> list[float]:
+    def drag(self, steps: int) -> list[Sample]:
         """Drag the upper handle to and fro, and wait for the frame of each mouse event."""
         plot = self.panel.plot
         viewport = plot.viewport()
@@ -152,16 +170,16 @@ class Measurement:
         begin = round(plot.pixel_of(plot.region.handles[1]))
         y = viewport.height() * 3 // 4
         painted = Painted(viewport)
-        times = []
+        times: list[Sample] = []
         QTest.mousePress(viewport, Qt.MouseButton.LeftButton, pos=QPoint(begin, y))
         for step in range(1, steps + 1):
             x = begin - abs((step + 60) % 120 - 60)
             frames = painted.frames
-            began = time.perf_counter()
+            clock = Clock()
             QTest.mouseMove(viewport, QPoint(x, y))
             while painted.frames == frames:
                 QApplication.processEvents()
-            times.append(1000 * (time.perf_counter() - began))
+            times.append(clock.read())
             if x == begin:
                 times.pop()  # back where it began there may be nothing to draw
         QTest.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=QPoint(begin - 7, y))
