@@ -145,7 +145,7 @@ class ObserverModel(QAbstractTableModel):
             (self.tr("Scale"), self.tr("Distance of two neighbouring levels.")),
             (self.tr("Zero"), self.tr("Zero point: the integer level that stands for zero.")),
             (self.tr("SQNR dB"), self.tr("Predicted signal to quantization noise ratio; more is better.")),
-            (self.tr("Clipped"), self.tr("Share of the values outside the range.")),
+            (self.tr("Clipped %"), self.tr("Share of the values outside the range.")),
             ("", self.tr("Use this observer for the layer.")),
             ("", self.tr("Use this observer for several layers.")),
         )
@@ -214,7 +214,7 @@ class ObserverModel(QAbstractTableModel):
                 number = self.tr("exact") if choice.sqnr_db >= 200 else formatting.number_fixed(choice.sqnr_db, 1)
                 return mark + number
             case ObserverColumn.CLIPPED:
-                return formatting.small_percent(choice.clipped)
+                return formatting.small_percent(choice.clipped).removesuffix(" %")
             case ObserverColumn.USE if choice.observer.kind is self._used:
                 return self.tr("✓ in use")
             case ObserverColumn.USE:
@@ -284,7 +284,7 @@ class ObserverTable(ChoiceTable):
         self._observers = model
         self._selected = 1
         self.setAccessibleName(self.tr("Observers"))
-        self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.00044 %", self.tr("✓ in use"), "▾"])
+        self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.00044", self.tr("✓ in use"), "▾"])
 
     def set_selected(self, layers: int) -> None:
         """Take note of how many layers are selected."""

@@ -127,6 +127,8 @@ def svg(plot: RangesPlot, title: str) -> bytes:
     generator.setOutputDevice(buffer)
     generator.setSize(size)
     generator.setViewBox(QRectF(0.0, 0.0, size.width(), size.height()))
+    # The axes are recorded for the screen; another resolution would move them.
+    generator.setResolution(plot.logicalDpiX())
     generator.setTitle(title)
     painter = QPainter(generator)
     paint(plot, title, painter)

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -26,7 +25,7 @@ from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind
 from qgui.ui import decisions, formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
-from qgui.ui.best_observers import BestObservers, adjustable_owners
+from qgui.ui.best_observers import BestButton, BestObservers, adjustable_owners
 from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
 from qgui.ui.histogram_table import HistogramModel, HistogramTable
@@ -143,7 +142,7 @@ class RangesPanel(QWidget):
         self.empty = QWidget(self)
         self.empty.setObjectName("rangesEmpty")
         self.empty.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._build_best()
+        self.best_button = BestButton(self.best, self._document, lambda: self._selected, self)
         self.head = QHBoxLayout()
         self.head.addWidget(self.title, 1)
         self.as_table = QToolButton(self)
@@ -181,23 +180,6 @@ class RangesPanel(QWidget):
         label.setWordWrap(True)
         return label
 
-    def _build_best(self) -> None:
-        self.best_button = QToolButton(self)
-        self.best_button.setObjectName("rangesBest")
-        self.best_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.best_button.setToolTip(
-            self.tr("Use for every layer the observer of the least predicted error, as one undo step.")
-        )
-        menu = QMenu(self.best_button)
-        menu.setToolTipsVisible(True)
-        self.best_for_all = menu.addAction(self.tr("For all layers"), lambda: self.best.start(None))
-        self.best_for_selected = menu.addAction("", lambda: self.best.start(self._selected))
-        self.best_for_all.setObjectName("bestForAll")
-        self.best_for_selected.setObjectName("bestForSelected")
-        menu.aboutToShow.connect(self._name_best)
-        self.best_button.setMenu(menu)
-        self._show_progress(0, 0)
-
     def _connect(self) -> None:
         plot, document = self.plot, self._document
         plot.dragged.connect(self._on_dragged)
@@ -214,9 +196,7 @@ class RangesPanel(QWidget):
         self.as_table.toggled.connect(lambda _: self._show_plot_or_table(self.readout.isVisible()))
         self.files.done.connect(self._say)
         self.files.failed.connect(lambda sentence: self._say(sentence, bad=True))
-        self.best_button.clicked.connect(self._on_best)
-        self.best.progressed.connect(self._show_progress)
-        self.best.ended.connect(self._on_best_ended)
+        self.best.ended.connect(self._say)
         document.recipe_changed.connect(self._later.ask)
         document.statistics_changed.connect(self._on_statistics)
         document.model_described.connect(self._on_described)
@@ -545,28 +525,6 @@ class RangesPanel(QWidget):
         if self._layer is not None:
             owners = self._document.range_owners([self._layer.name])
             self._document.decide(text, owners, decisions.activation_observer_edit(observer), key)
-
-    def _on_best(self) -> None:
-        if self.best.running:
-            self.best.stop()
-        else:
-            self.best.start(None)
-
-    def _name_best(self) -> None:
-        count = len(adjustable_owners(self._document, self._selected))
-        self.best_for_selected.setText(self.tr("For the {count} selected ranges").format(count=count))
-        self.best_for_selected.setEnabled(count > 0)
-
-    def _show_progress(self, done: int, total: int) -> None:
-        text = (
-            self.tr("Stop ({done} of {total})").format(done=done, total=total) if total else self.tr("Best per layer")
-        )
-        self.best_button.setText(text)
-        self.best_button.setAccessibleName(text)
-
-    def _on_best_ended(self, sentence: str) -> None:
-        self._show_progress(0, 0)
-        self._say(sentence)
 
     def _on_logarithmic(self, logarithmic: bool) -> None:
         self._settings.set(options.LOGARITHMIC, logarithmic)

@@ -181,7 +181,7 @@ def test_that_the_best_for_the_selected_layers_leaves_the_others(
     for layer in ("head", "up"):
         use(calibrated, Observer(ObserverKind.FIXED, low=-90.0, high=90.0), layer)
     with qtbot.waitSignal(panel.best.ended):
-        panel.best_for_selected.trigger()
+        panel.best_button.for_selected.trigger()
     assert observer(calibrated, "head").kind is not ObserverKind.FIXED
     assert observer(calibrated, "up").kind is ObserverKind.FIXED
 
