@@ -381,8 +381,7 @@ class RangesPanel(QWidget):
         if seen.nan or seen.infinite:
             facts.append(self.tr("{count} NaN or infinite, left out").format(count=seen.nan + seen.infinite))
         if seen.highest:
-            samples = ", ".join(f"#{extreme.sample}" for extreme in seen.highest[:3])
-            facts.append(self.tr("greatest in samples {samples}").format(samples=samples))
+            facts.append(self.tr("greatest in sample #{sample}").format(sample=seen.highest[0].sample))
         self.facts.setText(" · ".join(facts))
         self.facts.setToolTip(self.facts.text())
 
