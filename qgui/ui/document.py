@@ -31,6 +31,7 @@ from qgui.ui import decisions
 from qgui.ui.commands import ChangeCalibration, ChangeRecipe
 
 if TYPE_CHECKING:
+    from qgui.core.measured import MeasuredActivations, MeasuredRatios
     from qgui.core.plan import ActivationRanges
     from qgui.core.statistics import CalibrationRecord
 
@@ -98,6 +99,7 @@ class Document(QObject):
         self.ranges: ActivationRanges | None = None
         self.result: QuantizeResult | None = None
         self.comparison: Comparison | None = None
+        self.measured: MeasuredActivations | None = None
         self.exports: tuple[ExportResult, ...] = ()
         self.path: Path | None = None
         self._digest: str | None = None
@@ -243,6 +245,8 @@ class Document(QObject):
         self.result = result
         if self.comparison is not None and self.comparison.recipe_hash == result.recipe_hash and self._void:
             self.comparison = None
+        if self.measured is not None and (self._void or self.measured.recipe_hash != result.recipe_hash):
+            self.measured = None
         self._void = False
         self.results_changed.emit()
 
@@ -250,6 +254,12 @@ class Document(QObject):
         """Take a measured comparison."""
         self.comparison = comparison
         self.results_changed.emit()
+
+    def set_measured(self, measured: MeasuredActivations) -> None:
+        """Take what the activations of the quantized model became; of another quantized model it is of no use."""
+        if self.result is not None and measured.recipe_hash == self.result.recipe_hash and not self._void:
+            self.measured = measured
+            self.results_changed.emit()
 
     def set_exports(self, exports: tuple[ExportResult, ...]) -> None:
         """Take the list of exported files."""
@@ -291,6 +301,16 @@ class Document(QObject):
     def comparison_stale(self) -> bool:
         """Whether a comparison exists of a model that these decisions would not make."""
         return self.comparison is not None and (self._void or self.comparison.recipe_hash != self.digest)
+
+    @property
+    def measured_stale(self) -> bool:
+        """Whether activations were measured of a model that these decisions would not make."""
+        return self.measured is not None and (self._void or self.measured.recipe_hash != self.digest)
+
+    def measured_ratios(self, name: str) -> MeasuredRatios | None:
+        """Return how far a layer's output is from the float one, None where that was not measured."""
+        entry = self.measured.layers.get(name) if self.measured is not None else None
+        return entry.ratios if entry is not None else None
 
     def outcome(self, name: str) -> LayerResult | None:
         """Return what became of a layer in the quantized model, None where there is none."""
@@ -460,6 +480,7 @@ class Document(QObject):
         self.ranges = None
         self.result = None
         self.comparison = None
+        self.measured = None
         self.exports = ()
         self._void = False
 

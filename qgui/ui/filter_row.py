@@ -1,4 +1,4 @@
-"""What the layer table is filtered by: a text, a type, a mode."""
+"""What the layer table is filtered by: a text, a type, a mode, and whether int8 turned out other than predicted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QBoxLayout, QComboBox, QLineEdit, QToolButton, QWidget
 
 from qgui.core.recipe import Mode
 from qgui.ui.delegates import MODE_MARKS
@@ -17,7 +17,7 @@ _BESIDE_EACH_OTHER = 58
 
 
 class FilterRow(QWidget):
-    """The three criteria, beside each other where there is room.
+    """The criteria, beside each other where there is room.
 
     Signals:
         changed: Another criterion is set.
@@ -48,6 +48,16 @@ class FilterRow(QWidget):
         boxes = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         boxes.addWidget(self.type_box, 1)
         boxes.addWidget(self.mode_box, 1)
+        self.surprising = QToolButton(self)
+        self.surprising.setObjectName("layerFilterSurprising")
+        self.surprising.setText("Δ")
+        self.surprising.setCheckable(True)
+        self.surprising.setAccessibleName(self.tr("Only layers off their prediction"))
+        self.surprising.setToolTip(
+            self.tr("Show layers only whose measured SQNR is more than 1 dB from the predicted one.")
+        )
+        self.surprising.hide()
+        boxes.addWidget(self.surprising)
         self._layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addWidget(self.text, 1)
@@ -57,6 +67,7 @@ class FilterRow(QWidget):
         self.text.textChanged.connect(self.changed)
         self.type_box.currentIndexChanged.connect(self.changed)
         self.mode_box.currentIndexChanged.connect(self.changed)
+        self.surprising.toggled.connect(self.changed)
 
     def _box(self, name: str, accessible_name: str, tool_tip: str) -> QComboBox:
         box = QComboBox(self)
@@ -67,10 +78,21 @@ class FilterRow(QWidget):
         box.setMinimumContentsLength(9)
         return box
 
-    def criteria(self) -> tuple[str, str, Mode | None]:
-        """Return text, type and mode; empty values let everything through."""
+    def criteria(self) -> tuple[str, str, Mode | None, bool]:
+        """Return text, type, mode, and whether only surprising layers are wanted; empty values let all through."""
         mode = self.mode_box.currentData()
-        return self.text.text(), self.type_box.currentData() or "", Mode(mode) if mode else None
+        return (
+            self.text.text(),
+            self.type_box.currentData() or "",
+            Mode(mode) if mode else None,
+            self.surprising.isChecked(),
+        )
+
+    def offer_surprising(self, offered: bool) -> None:
+        """Offer to show surprising layers only; what is not offered is not in force either."""
+        if not offered:
+            self.surprising.setChecked(False)
+        self.surprising.setVisible(offered)
 
     def fill_types(self, rows: Iterable[Row]) -> None:
         """Offer the types of the layers that carry a rule; the chosen one stays where it still exists."""
@@ -93,6 +115,7 @@ class FilterRow(QWidget):
         self.text.clear()
         self.type_box.setCurrentIndex(0)
         self.mode_box.setCurrentIndex(0)
+        self.surprising.setChecked(False)
         self.blockSignals(False)
 
     def focus(self) -> None:

@@ -32,12 +32,14 @@ class Job:
         command: What the worker is asked; its number is given when it is sent.
         title: What is being done, as shown, for instance `Calibrating`.
         quiet: Whether it is too short or too small to be shown as work in progress.
+        gives_way: Whether it is stopped when any other job comes.
     """
 
-    def __init__(self, command: messages.Command, title: str, quiet: bool = False) -> None:
+    def __init__(self, command: messages.Command, title: str, quiet: bool = False, gives_way: bool = False) -> None:
         self.command = command
         self.title = title
         self.quiet = quiet
+        self.gives_way = gives_way
         self.cancelled = False
         self._success: Callable[[Any], None] = lambda _: None
         self._failure: Callable[[messages.Failed], None] | None = None

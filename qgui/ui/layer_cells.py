@@ -16,6 +16,7 @@ from qgui.ui import formatting
 from qgui.ui.choices import Choice, mode_choices, short_observer_label, weight_choices
 from qgui.ui.document import Document
 from qgui.ui.layer_tree import Row
+from qgui.ui.measured_words import explanation
 from qgui.ui.theme import Theme
 
 
@@ -33,6 +34,7 @@ class Column(enum.IntEnum):
     OUTPUT = 8
     PARAMETERS = 9
     MACS = 10
+    GAP = 11
 
 
 #: The row itself, a `layer_tree.Row`.
@@ -44,8 +46,8 @@ CHOICES_ROLE = Qt.ItemDataRole.UserRole + 2
 #: The mode of a row, None where there is none or several.
 MODE_ROLE = Qt.ItemDataRole.UserRole + 3
 
-NUMBERS = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS, Column.PARAMETERS, Column.MACS})
-_MEASURED = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS})
+NUMBERS = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS, Column.PARAMETERS, Column.MACS, Column.GAP})
+_MEASURED = frozenset({Column.SQNR, Column.FLOAT_MS, Column.INT8_MS, Column.GAP})
 #: Numbers stand at the right.
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 #: Behind the title of a sorted column of numbers, so that the mark of the order does not cover it.
@@ -96,13 +98,17 @@ class LayerCells(QObject):
             (self.tr("Type"), self.tr("Class of the module or name of the function.")),
             (self.tr("Mode"), self.tr("How the layer computes: float, dynamic, static or QAT.")),
             (self.tr("Observer"), self.tr("Which observer chooses the range of the layer's output.")),
-            (self.tr("SQNR dB"), self.tr("Signal to quantization noise ratio of the output, measured when comparing.")),
+            (
+                self.tr("SQNR dB"),
+                self.tr("Signal to quantization noise ratio of the output, measured in the int8 model."),
+            ),
             (self.tr("float ms"), self.tr("Median time in the float model in milliseconds.")),
             (self.tr("int8 ms"), self.tr("Median time in the quantized model in milliseconds.")),
             (self.tr("Weights"), self.tr("Whether each output channel of the weight has its own scale.")),
             (self.tr("Output"), self.tr("Shape of the output for one sample.")),
             (self.tr("Parameters"), self.tr("Number of parameters.")),
             (self.tr("MACs"), self.tr("Multiply-accumulate operations for one sample.")),
+            (self.tr("Δ dB"), self.tr("Measured minus predicted SQNR of the output.")),
         )
 
     def choices(self, layer: Layer, column: Column) -> list[Choice]:
@@ -153,6 +159,8 @@ class LayerCells(QObject):
         value = self._measured(layer, column)
         if value is None:
             return ""
+        if column is Column.GAP:
+            return formatting.number_fixed(value, 1)
         if column is Column.SQNR:
             return self.tr("exact") if value >= 200 else formatting.number_fixed(value, 1)
         return formatting.number(value, 3)
@@ -192,6 +200,8 @@ class LayerCells(QObject):
 
     def _measured(self, layer: Layer, column: Column) -> float | None:
         result = self._document.measurement(layer.name)
+        if column in {Column.SQNR, Column.GAP} and (column is Column.GAP or result is None or result.sqnr_db is None):
+            return self._ratio(layer, column)
         if result is None:
             return None
         match column:
@@ -202,6 +212,24 @@ class LayerCells(QObject):
             case _:
                 return result.quantized_ms
 
+    def _ratio(self, layer: Layer, column: Column) -> float | None:
+        """Return what the measured activations say of a layer: its ratio, or how far that is from the predicted one."""
+        ratios = self._document.measured_ratios(layer.name)
+        if ratios is None or column is Column.SQNR:
+            return ratios.sqnr_db if ratios is not None else None
+        return ratios.sqnr_db - ratios.predicted_db if ratios.predicted_db is not None else None
+
+    def surprising(self, layer: Layer) -> bool:
+        """Whether the measured SQNR of a layer's output is off the predicted one."""
+        ratios = self._document.measured_ratios(layer.name)
+        return ratios is not None and ratios.surprising
+
+    def _stale(self, layer: Layer, column: Column) -> bool:
+        """Whether a measured cell is from before the last decisions."""
+        if column is Column.GAP or (column is Column.SQNR and self._document.measurement(layer.name) is None):
+            return self._document.measured_stale
+        return self._document.comparison_stale
+
     def _sort_key(self, row: Row, column: Column) -> float | str:
         layer = row.layer
         match column:
@@ -211,9 +239,9 @@ class LayerCells(QObject):
                 return float(sum(entry.parameters for entry in row.layers()))
             case Column.MACS:
                 return float(layer.macs) if layer else 0.0
-            case Column.SQNR | Column.FLOAT_MS | Column.INT8_MS:
+            case Column.SQNR | Column.FLOAT_MS | Column.INT8_MS | Column.GAP:
                 value = self._measured(layer, column) if layer else None
-                nothing = float("inf") if column is Column.SQNR else -1.0
+                nothing = float("inf") if column in {Column.SQNR, Column.GAP} else -1.0
                 return nothing if value is None else value
         return self.text(row, column)
 
@@ -235,6 +263,8 @@ class LayerCells(QObject):
         return result.quantized_ms > 1.1 * result.float_ms and result.mode is not Mode.FLOAT
 
     def _decoration(self, row: Row, column: Column) -> Any:
+        if row.layer is not None and column is Column.SQNR and self.surprising(row.layer):
+            return self._theme.icon("warning", self._theme.colours.bad)
         if row.layer is None or column is not Column.NAME:
             return None
         if not row.layer.head:
@@ -262,12 +292,19 @@ class LayerCells(QObject):
                     return self.tr("{type} keeps the range of {owner}.").format(type=layer.type, owner=owner)
             case Column.INT8_MS if self._slower(layer):
                 return self.tr("Slower than in float: this layer leaves the fast kernels of the backend.")
-            case Column.SQNR if self._document.comparison_stale:
-                return self.tr("Measured before the last decisions. Compare again.")
+            case Column.SQNR | Column.GAP:
+                return self._ratio_sentence(layer, column)
         return self.text(row, column) or None
 
+    def _ratio_sentence(self, layer: Layer, column: Column) -> str | None:
+        ratios = self._document.measured_ratios(layer.name)
+        lines = [explanation(ratios)] if ratios is not None else []
+        if self._stale(layer, column):
+            lines.append(self.tr("Measured before the last decisions. Compare or quantize again."))
+        return "\n".join(lines) or None
+
     def _font(self, row: Row, column: Column) -> QFont | None:
-        stale = column in _MEASURED and self._document.comparison_stale
+        stale = column in _MEASURED and row.layer is not None and self._stale(row.layer, column)
         return self._italic if stale or (row.layer is not None and not row.layer.head) else None
 
     def _accessible_text(self, row: Row, column: Column) -> str:

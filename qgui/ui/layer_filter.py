@@ -1,4 +1,4 @@
-"""Filtering the layer table by text, type and mode; the rows above a match stay."""
+"""Filtering the layer table by text, type, mode and surprise; the rows above a match stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qgui.ui.layer_tree import Row
 
 
 class LayerFilter(QSortFilterProxyModel):
-    """Lets through the layers that match all three criteria.
+    """Lets through the layers that match all criteria.
 
     Args:
         model: The layer table.
@@ -26,6 +26,7 @@ class LayerFilter(QSortFilterProxyModel):
         self._text = ""
         self._type = ""
         self._mode: Mode | None = None
+        self._surprising = False
         self.setSortRole(SORT_ROLE)
         self.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.setRecursiveFilteringEnabled(True)
@@ -35,20 +36,27 @@ class LayerFilter(QSortFilterProxyModel):
     @property
     def active(self) -> bool:
         """Whether any criterion is set."""
-        return bool(self._text or self._type or self._mode)
+        return bool(self._text or self._type or self._mode or self._surprising)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         title = super().headerData(section, orientation, role)
         marked = role == Qt.ItemDataRole.DisplayRole and section == self.sortColumn() and section in NUMBERS
         return f"{title}{ROOM_FOR_MARK}" if marked else title
 
-    def set_criteria(self, text: str, layer_type: str, mode: Mode | None) -> None:
-        """Filter by a part of path or type, by an exact type, and by mode; empty values let everything through."""
-        wanted = (text.strip().lower(), layer_type, mode)
-        if wanted == (self._text, self._type, self._mode):
+    def set_criteria(self, text: str, layer_type: str, mode: Mode | None, surprising: bool = False) -> None:
+        """Filter by a part of path or type, by an exact type, by mode, and by surprise; empty values let all through.
+
+        Args:
+            text: Part of path or type.
+            layer_type: Exact type.
+            mode: Exact mode.
+            surprising: Whether only layers are wanted whose measured SQNR is off the predicted one.
+        """
+        wanted = (text.strip().lower(), layer_type, mode, surprising)
+        if wanted == (self._text, self._type, self._mode, self._surprising):
             return
         # With thousands of rows, showing and hiding them one by one takes a hundred times as long as beginning anew.
-        self._text, self._type, self._mode = wanted
+        self._text, self._type, self._mode, self._surprising = wanted
         self.layer_model.begin_anew()
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
@@ -73,6 +81,8 @@ class LayerFilter(QSortFilterProxyModel):
         if not layer.head and row.parent is not None and row.parent.layer is not None and self._matches(row.parent):
             return True
         if self._mode is not None and self.layer_model.cells.mode(row) is not self._mode:
+            return False
+        if self._surprising and not self.layer_model.cells.surprising(layer):
             return False
         if self._type and layer.type != self._type:
             return False

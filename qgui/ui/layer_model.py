@@ -163,7 +163,7 @@ class LayerModel(QAbstractItemModel):
             return
         for layer in layers:
             self._by_layer[layer.name].layer = layer
-        self._emit_all(Column.NAME, Column.MACS)
+        self._emit_all(Column.NAME, Column.GAP)
 
     def _on_recipe_changed(self, change: RecipeChange) -> None:
         rows = [self._by_layer[name] for name in change.layers if name in self._by_layer]
@@ -178,13 +178,18 @@ class LayerModel(QAbstractItemModel):
 
     def _on_results_changed(self) -> None:
         document = self._document
-        results = (id(document.comparison), document.comparison_stale)
+        results = (
+            id(document.comparison),
+            document.comparison_stale,
+            id(document.measured),
+            document.measured_stale,
+        )
         if results != self._results:
             self._results = results
-            self._emit_all(Column.SQNR, Column.INT8_MS)
+            self._emit_all(Column.SQNR, Column.GAP)
 
     def _on_theme_changed(self) -> None:
-        self._emit_all(Column.NAME, Column.MACS)
+        self._emit_all(Column.NAME, Column.GAP)
 
     def _emit_all(self, first: Column, last: Column) -> None:
         """Say that columns changed in all rows, by the first level: `LayerView` then redraws as a whole."""

@@ -51,6 +51,7 @@ class LayerPanel(QWidget):
         self._selected: tuple[str, ...] | None = None
         self._summary_later = Later(self._summarize, self)
         self.setObjectName("layerPanel")
+        self._filtered: object = None
         self.filter_row = FilterRow(self)
         # Heard before the model of the table does.
         document.model_changed.connect(self._begin_anew)
@@ -232,9 +233,19 @@ class LayerPanel(QWidget):
             self.view.scrollToTop()
 
     def _sort_again(self) -> None:
+        self._offer_surprising()
         header = self.view.header()
         if header.sortIndicatorSection() >= 0:
             self.filter.sort(header.sortIndicatorSection(), header.sortIndicatorOrder())
+
+    def _offer_surprising(self) -> None:
+        """Offer the filter for surprising layers where there is something measured; fresh measurements filter anew."""
+        measured = self._document.measured
+        self.filter_row.offer_surprising(measured is not None)
+        if measured is not self._filtered:
+            self._filtered = measured
+            if self.filter_row.surprising.isChecked():
+                self.model.begin_anew()
 
     def _begin_anew(self) -> None:
         """Show another model as if it were the first: in order of execution, without a filter."""

@@ -20,13 +20,14 @@ _WIDTHS = {
     Column.TYPE: "BatchNorm2d",
     Column.MODE: "● dynamic",
     Column.OBSERVER: "as depthwise.0",
-    Column.SQNR: "SQNR dB ▾",
+    Column.SQNR: "SQNR dB ▾ ▾",
     Column.FLOAT_MS: "float ms ▾",
     Column.INT8_MS: "int8 ms ▾",
     Column.WEIGHTS: "per-channel",
     Column.OUTPUT: "1 × 2048 × 112 × 112",
     Column.PARAMETERS: "Parameters ▾",
     Column.MACS: "11.1 M ▾",
+    Column.GAP: "−10.5 ▾",
 }
 
 

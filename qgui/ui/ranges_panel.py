@@ -54,6 +54,7 @@ class RangesPanel(QWidget):
         calibration_wanted: The person wants to calibrate from here.
         data_wanted: The person wants to open data from here.
         step_wanted: 1 for the next layer, -1 for the one before.
+        layer_shown: The `Layer` whose histogram is drawn, None where there is none.
 
     Args:
         document: Whose layers.
@@ -66,6 +67,7 @@ class RangesPanel(QWidget):
     calibration_wanted = Signal()
     data_wanted = Signal()
     step_wanted = Signal(int)
+    layer_shown = Signal(object)
 
     def __init__(
         self,
@@ -275,6 +277,7 @@ class RangesPanel(QWidget):
             self._choose()
         else:
             self._shown_tensor = ""
+        self.layer_shown.emit(self._layer if plotted else None)
 
     def _show_plot_or_table(self, plotted: bool) -> None:
         table = self.as_table.isChecked()
@@ -381,8 +384,7 @@ class RangesPanel(QWidget):
         if seen.nan or seen.infinite:
             facts.append(self.tr("{count} NaN or infinite, left out").format(count=seen.nan + seen.infinite))
         if seen.highest:
-            samples = ", ".join(f"#{extreme.sample}" for extreme in seen.highest[:3])
-            facts.append(self.tr("greatest in samples {samples}").format(samples=samples))
+            facts.append(self.tr("greatest in sample #{sample}").format(sample=seen.highest[0].sample))
         self.facts.setText(" · ".join(facts))
         self.facts.setToolTip(self.facts.text())
 

@@ -114,6 +114,16 @@ class RangesPlot(Plot):
         self._measured = (edges, counts) if counts is not None else None
         self._draw_histogram()
 
+    @property
+    def measured(self) -> tuple[Float64, Float64] | None:
+        """Edges and counts of the outline, None where there is none."""
+        return self._measured
+
+    @property
+    def bin_width(self) -> float:
+        """Width of a bin of the histogram."""
+        return float(self._edges[1] - self._edges[0])
+
     def set_logarithmic(self, logarithmic: bool) -> None:
         """Count on a logarithmic or a linear axis."""
         self._logarithmic = logarithmic

@@ -102,6 +102,7 @@ class Workbench(QWidget):
         """Build the panels, and pause after each piece of work."""
         from qgui.ui.compare_panel import ComparePanel
         from qgui.ui.compare_plots import ComparePlots
+        from qgui.ui.measured_line import MeasuredLine
         from qgui.ui.overview_panel import OverviewPanel
         from qgui.ui.ranges_panel import RangesPanel
         from qgui.ui.weights_panel import WeightsPanel
@@ -110,6 +111,9 @@ class Workbench(QWidget):
         self.ranges_panel.calibration_wanted.connect(self.calibration_wanted)
         self.ranges_panel.data_wanted.connect(self.data_wanted)
         self.ranges_panel.step_wanted.connect(self.step_wanted)
+        measured = MeasuredLine(self._document, self.ranges_panel.plot, self._theme, self.ranges_panel)
+        self.ranges_panel.add_below(measured)
+        self.ranges_panel.layer_shown.connect(measured.show_layer)
         self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
         yield
         self.overview_panel = OverviewPanel(self._document, self._theme, self.ranges_panel.idle, self)

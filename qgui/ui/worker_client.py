@@ -131,6 +131,11 @@ class WorkerClient(QObject):
         """Queue a job."""
         job.number(next(self._numbers))
         self._queue.append(job)
+        running = self.current
+        if running is not None and running.gives_way and not (running.cancelled or job.gives_way):
+            # It stops at its next step; nobody asked for it, so there is no hurry that would be worth its process.
+            running.cancelled = True
+            self._write(messages.Cancel(job=running.command.job))
         if self.state in {WorkerState.BROKEN, WorkerState.STOPPED}:
             self.start()
         self.state_changed.emit()

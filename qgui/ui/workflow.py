@@ -36,7 +36,7 @@ class Workflow(QObject):
         consent_needed: A `Failed` and a callable that decides for the finite values only and goes on.
         done: A sentence about something that succeeded.
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
-            `backends`.
+            `backends`, `measure`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
         progressed: The `Progress` of the job that is shown.
         settled: No job runs or waits any more, however the last one ended.
@@ -61,6 +61,7 @@ class Workflow(QObject):
         self._engine_digest: str | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._calibrations = 0
+        self._unmeasurable = ""
         client.ready.connect(self._on_ready)
         client.failed.connect(self._on_failed)
         client.replaced.connect(self._on_replaced)
@@ -93,6 +94,7 @@ class Workflow(QObject):
             self.progressed.emit(progress)
 
     def _on_finished(self, job: Job) -> None:
+        self._measure_when_idle()
         if not job.quiet and not self._client.busy:
             self.settled.emit()
 
@@ -329,6 +331,41 @@ class Workflow(QObject):
             then()
 
         self._with_quantized(write)
+
+    def _measure_when_idle(self) -> None:
+        """Measure in the background what the activations of the quantized model became, where that is not known."""
+        document, client = self._document, self._client
+        result = document.result
+        if (
+            result is None
+            or document.data is None
+            or document.result_stale
+            or client.busy
+            or client.current is not None
+        ):
+            return
+        known = document.measured is not None and document.measured.recipe_hash == result.recipe_hash
+        if known or self._engine_digest != result.recipe_hash or self._unmeasurable == result.recipe_hash:
+            return
+        command = messages.MeasureActivations(path=str(self._file("measured.npz")))
+        job = Job(command, self.tr("Measuring activations"), quiet=True, gives_way=True)
+        job.failure(lambda event: self._not_measured(result.recipe_hash, f"{event.what}: {event.why}"))
+        client.submit(job.success(lambda event: self._take_measured(result.recipe_hash, Path(event.path))))
+
+    def _take_measured(self, recipe_hash: str, path: Path) -> None:
+        # numpy is not imported before the first paint.
+        from qgui.core import measured
+
+        try:
+            self._document.set_measured(measured.load(path))
+        except QguiError as error:
+            self._not_measured(recipe_hash, str(error))
+        else:
+            self.step_finished.emit("measure")
+
+    def _not_measured(self, recipe_hash: str, why: str) -> None:
+        self._unmeasurable = recipe_hash
+        self._client.log_line.emit("warning", why)
 
     def measure_backends(self, then: Then = _nothing) -> None:
         """Measure every engine of the machine with the present decisions; calibrates first where needed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import ui_samples
 
-from qgui.core import messages, statistics
+from qgui.core import measured, messages, statistics
 from qgui.core.results import BackendTiming, ExportResult
 
 FOLDER = Path(sys.argv[1])
@@ -51,6 +51,13 @@ class Script:
                 return messages.Quantized(job=job, result=ui_samples.result(command.recipe))
             case messages.Compare():
                 return messages.Compared(job=job, comparison=ui_samples.comparison(self.recipe))
+            case messages.MeasureActivations():
+                if self.source.endswith("unmeasurable"):
+                    return messages.Failed(job=job, what="Could not measure", why="it is dark")
+                measured.save(ui_samples.measured(self.recipe), Path(command.path))
+                return messages.ActivationsMeasured(job=job, path=command.path)
+            case messages.ShowSamples():
+                return messages.SamplesShown(job=job, samples=ui_samples.samples(command.samples, Path(command.folder)))
             case messages.MeasureBackends():
                 timings = (BackendTiming("onednn", "torchscript", 0.8), BackendTiming("x86", "eager", 1.1))
                 return messages.BackendsMeasured(job=job, timings=timings)

@@ -1,9 +1,14 @@
 """A small model as the engine would describe it, with statistics and results that fit."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
+from PySide6.QtGui import QImage
 
 from qgui.core.calibration import settings_of
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
+from qgui.core.measured import MeasuredActivation, MeasuredActivations, MeasuredRatios
 from qgui.core.recipe import Mode, Observer, ObserverKind, Recipe
 from qgui.core.results import (
     Accuracy,
@@ -14,6 +19,7 @@ from qgui.core.results import (
     LayerResult,
     MachineDescription,
     QuantizeResult,
+    SampleDescription,
 )
 from qgui.core.statistics import BINS, CalibrationRecord, ExtremeSample, TensorStatistics
 
@@ -143,6 +149,41 @@ def result(recipe: Recipe) -> QuantizeResult:
     return QuantizeResult(
         recipe.digest(), recipe.backend, layer_results(recipe, measured=False), (), 23_200, 6_100, 2, 0.4
     )
+
+
+def measured(recipe: Recipe) -> MeasuredActivations:
+    """The input as predicted, the first convolution worse by what it inherits, the last layer worse by itself."""
+    rows = (
+        MeasuredRatios("x", "x", 0.05, 100, 256, 40.0, 40.3),
+        MeasuredRatios("stem.conv", "stem_conv", 0.05, 100, 256, 34.0, 41.0, 35.0, 3, 9),
+        MeasuredRatios("head", "head", 0.05, 100, 256, 30.0, 38.0, 60.0),
+    )
+    levels = np.arange(256)
+    counts = np.round(4000 * np.exp(-(((levels - 110) / 40.0) ** 2)))
+    layers = {ratios.layer: MeasuredActivation(ratios, counts, counts + 1) for ratios in rows}
+    return MeasuredActivations(recipe.digest(), 16, layers)
+
+
+def samples(indices: Iterable[int], folder: Path) -> tuple[SampleDescription, ...]:
+    """Samples of class index modulo ten; odd ones are images, number 3 cannot be read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for index in indices:
+        picture = folder / f"sample-{index}.png"
+        if index % 2 and index != 3:
+            image = QImage(8, 8, QImage.Format.Format_Grayscale8)
+            image.fill(40 + index)
+            image.save(str(picture))
+        found.append(
+            SampleDescription(
+                index,
+                None if index == 3 else index % 10,
+                "" if index == 3 else f"class {index % 10}",
+                picture=str(picture) if index % 2 and index != 3 else "",
+                problem="it is gone" if index == 3 else "",
+            )
+        )
+    return tuple(found)
 
 
 def comparison(recipe: Recipe) -> Comparison:

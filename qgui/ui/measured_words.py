@@ -1,0 +1,49 @@
+"""How the measured and the predicted SQNR of an activation belong together, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+from qgui.ui import formatting
+
+if TYPE_CHECKING:
+    from qgui.core.measured import MeasuredRatios
+
+
+def translate(text: str) -> str:
+    """Return a text in the language of the window."""
+    return QCoreApplication.translate("measured_words", text)
+
+
+def explanation(ratios: MeasuredRatios) -> str:
+    """Return in words how measured and predicted ratio belong together."""
+    measured = formatting.decibel(ratios.sqnr_db)
+    lines = [translate("Measured in the whole int8 model: {measured}.").format(measured=measured)]
+    if ratios.predicted_db is not None:
+        sentence = translate("Predicted for the rounding and clipping of this range alone: {predicted}.")
+        lines.append(sentence.format(predicted=formatting.decibel(ratios.predicted_db)))
+    if ratios.inherited_db is not None:
+        sentence = translate("Inherited: what the layer read had {inherited} already.")
+        lines.append(sentence.format(inherited=formatting.decibel(ratios.inherited_db)))
+    if ratios.surprising:
+        lines.append(_verdict(ratios))
+    return "\n".join(lines)
+
+
+def _verdict(ratios: MeasuredRatios) -> str:
+    predicted = ratios.predicted_db if ratios.predicted_db is not None else ratios.sqnr_db
+    gap = formatting.number_fixed(abs(ratios.sqnr_db - predicted), 1)
+    if ratios.sqnr_db > predicted:
+        return translate(
+            "{gap} dB better than predicted: these samples fill the range less than calibration did."
+        ).format(gap=gap)
+    if ratios.inherited_db is not None and ratios.inherited_db < predicted:
+        return translate("{gap} dB worse than predicted, because the error of the layers before is in it.").format(
+            gap=gap
+        )
+    return translate(
+        "{gap} dB worse than predicted, and not by what it read: look at its weight, and at samples unlike those of "
+        "calibration."
+    ).format(gap=gap)
