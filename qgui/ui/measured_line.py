@@ -88,7 +88,8 @@ class MeasuredLine(QWidget):
             return
         ratios = entry.ratios
         self.mark.setVisible(ratios.surprising)
-        icon = self._theme.icon("warning", self._theme.colours.bad)
+        colours = self._theme.colours
+        icon = self._theme.icon("warning", colours.bad if ratios.worse_than_explained else colours.faint)
         self.mark.setPixmap(icon.pixmap(_ICON, _ICON))
         parts = [self.tr("measured {ratio}").format(ratio=formatting.decibel(ratios.sqnr_db))]
         if ratios.predicted_db is not None:
@@ -97,7 +98,7 @@ class MeasuredLine(QWidget):
             parts.append(self.tr("inherited {ratio}").format(ratio=formatting.decibel(ratios.inherited_db)))
         parts.append(self.tr("{count} samples").format(count=measured.samples))
         if self._document.measured_stale:
-            parts.append(self.tr("from before the last decisions"))
+            parts.insert(0, self.tr("from before the last decisions"))
         tip = explanation(ratios)
         self.text.setText(" · ".join(parts))
         self.text.setAccessibleName(tip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, QTimer
-from PySide6.QtGui import QKeyEvent, QShowEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from qgui.core.layers import Layer
@@ -42,10 +42,21 @@ class SampleView(QListView):
         width = max(THUMBNAIL + 12, self.fontMetrics().horizontalAdvance("↓ −12.34") + 10)
         height = THUMBNAIL + 2 * self.fontMetrics().lineSpacing() + 10
         self.setGridSize(QSize(width, height))
-        self.setFixedHeight(height + self.horizontalScrollBar().sizeHint().height() + 4)
+        self.setFixedHeight(height + 4)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.setToolTip(self.tr("Click a sample to see it larger; Delete leaves it out of calibration."))
+
+    def fit_height(self) -> None:
+        """Have room for the scroll bar only where the samples need one."""
+        count = self.model().rowCount() if self.model() is not None else 0
+        wide = count * self.gridSize().width() > self.width() - 2 * self.frameWidth()
+        bar = self.horizontalScrollBar().sizeHint().height() if wide else 0
+        self.setFixedHeight(self.gridSize().height() + bar + 4)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.fit_height()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Delete:
@@ -99,6 +110,7 @@ class SampleStrip(QWidget):
         self.view.customContextMenuRequested.connect(self._show_menu)
         self.view.selectionModel().currentChanged.connect(self._show_button)
         self.model.modelReset.connect(self._show_button)
+        self.model.modelReset.connect(self.view.fit_height)
         document.recipe_changed.connect(self._later.ask)
         document.statistics_changed.connect(self._later.ask)
         document.data_changed.connect(self._forget)

@@ -140,8 +140,10 @@ def test_that_a_measurement_of_another_model_is_not_taken(quantized: Document) -
     [
         (40.0, 40.5, None, "Measured in the whole int8 model: 40.0 dB."),
         (45.0, 40.0, 60.0, "5.0 dB better than predicted"),
-        (30.0, 40.0, 31.0, "because the error of the layers before"),
-        (30.0, 40.0, 60.0, "not by what it read"),
+        (30.0, 40.0, 30.5, "because the error of the layers before"),
+        (30.0, 40.0, 35.0, "Range and inheritance together explain 33.8 dB"),
+        (30.0, 40.0, 60.0, "explain 40.0 dB: look at its weight"),
+        (30.0, 40.0, None, "explain 40.0 dB"),
         (30.0, None, 31.0, "what the layer read had 31.0 dB"),
     ],
 )
