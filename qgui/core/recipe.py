@@ -220,4 +220,6 @@ class Recipe(msgspec.Struct, frozen=True):
         trains = any(rule.mode is Mode.QAT for rule in self.rules.values())
         deciding = self if trains else msgspec.structs.replace(self, training=Training())
         content = msgspec.json.encode(deciding, order="sorted")
+        # Recipes from before there were training settings keep their hash.
+        content = content.replace(b'"training":{},', b"")
         return hashlib.sha256(content).hexdigest()[:16]

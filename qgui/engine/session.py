@@ -328,8 +328,10 @@ class Session:
         """
         model = self.opened_model
         recipe, _ = legality.corrected_recipe(recipe, model.description.layers)
-        model = dataclasses.replace(model, graphs=self.graphs_for(recipe))
-        return training.Trainer(model, self.opened_data, recipe, self.activations, progress, control, listener)
+        self._refuse_stale(recipe)
+        return training.Trainer(
+            self.model_for(recipe), self.opened_data, recipe, self.activations, progress, control, listener
+        )
 
     def _taken(
         self, recipe: Recipe, result: training.Result, progress: Progress

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from qgui.core import legality
 from qgui.core.errors import QguiError
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import Observer
-from qgui.ui import decisions
+from qgui.ui import decisions, formatting
 from qgui.ui.document import Document
 from qgui.ui.idle import Idle
 
@@ -142,7 +143,62 @@ class BestObservers(QObject):
             sentence.format(
                 changed=len(observers),
                 count=len(owners),
-                median=f"{statistics.median(gains):.1f}",
-                most=f"{max(gains):.1f}",
+                median=formatting.number_fixed(statistics.median(gains), 2),
+                most=formatting.number_fixed(max(gains), 2),
             )
         )
+
+
+class BestButton(QToolButton):
+    """Begins looking for the best observers, for all layers or the selected ones; while it runs, it stops it.
+
+    Args:
+        best: What looks for them.
+        document: Whose layers.
+        selected: Returns the names of the selected layers.
+        parent: Qt parent.
+    """
+
+    def __init__(
+        self,
+        best: BestObservers,
+        document: Document,
+        selected: Callable[[], Sequence[str]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._best = best
+        self._document = document
+        self._selected_layers = selected
+        self.setObjectName("rangesBest")
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.setToolTip(self.tr("Use for every layer the observer of the least predicted error, as one undo step."))
+        menu = QMenu(self)
+        self.for_all = menu.addAction(self.tr("For all layers"), lambda: best.start(None))
+        self.for_selected = menu.addAction("", lambda: best.start(selected()))
+        self.for_all.setObjectName("bestForAll")
+        self.for_selected.setObjectName("bestForSelected")
+        menu.aboutToShow.connect(self._name_selected)
+        self.setMenu(menu)
+        self.clicked.connect(self._on_clicked)
+        best.progressed.connect(self._show_progress)
+        best.ended.connect(lambda _: self._show_progress(0, 0))
+        self._show_progress(0, 0)
+
+    def _on_clicked(self) -> None:
+        if self._best.running:
+            self._best.stop()
+        else:
+            self._best.start(None)
+
+    def _name_selected(self) -> None:
+        count = len(adjustable_owners(self._document, self._selected_layers()))
+        self.for_selected.setText(self.tr("For the {count} selected ranges").format(count=count))
+        self.for_selected.setEnabled(count > 0)
+
+    def _show_progress(self, done: int, total: int) -> None:
+        text = (
+            self.tr("Stop ({done} of {total})").format(done=done, total=total) if total else self.tr("Best per layer")
+        )
+        self.setText(text)
+        self.setAccessibleName(text)

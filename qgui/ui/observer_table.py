@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QFont, QPainter, QPixmap
+from PySide6.QtGui import QColor, QContextMenuEvent, QFont, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QMenu, QWidget
 
 from qgui.core.plan import Choice
@@ -145,7 +145,7 @@ class ObserverModel(QAbstractTableModel):
             (self.tr("Scale"), self.tr("Distance of two neighbouring levels.")),
             (self.tr("Zero"), self.tr("Zero point: the integer level that stands for zero.")),
             (self.tr("SQNR dB"), self.tr("Predicted signal to quantization noise ratio; more is better.")),
-            (self.tr("Clipped"), self.tr("Share of the values outside the range.")),
+            (self.tr("Clipped %"), self.tr("Share of the values outside the range.")),
             ("", self.tr("Use this observer for the layer.")),
             ("", self.tr("Use this observer for several layers.")),
         )
@@ -214,7 +214,7 @@ class ObserverModel(QAbstractTableModel):
                 number = self.tr("exact") if choice.sqnr_db >= 200 else formatting.number_fixed(choice.sqnr_db, 1)
                 return mark + number
             case ObserverColumn.CLIPPED:
-                return formatting.small_percent(choice.clipped)
+                return formatting.small_percent(choice.clipped).removesuffix(" %")
             case ObserverColumn.USE if choice.observer.kind is self._used:
                 return self.tr("✓ in use")
             case ObserverColumn.USE:
@@ -266,6 +266,10 @@ class ObserverModel(QAbstractTableModel):
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._choices) - 1, len(ObserverColumn) - 1))
 
 
+#: Columns that make room where the table is narrow, the first to go first.
+_EXPENDABLE = (ObserverColumn.ZERO_POINT, ObserverColumn.SCALE)
+
+
 class ObserverTable(ChoiceTable):
     """The legend: Use takes an observer for this layer, the words beside it for the selected layers or for all.
 
@@ -284,7 +288,25 @@ class ObserverTable(ChoiceTable):
         self._observers = model
         self._selected = 1
         self.setAccessibleName(self.tr("Observers"))
-        self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.044 %", self.tr("✓ in use"), "▾"])
+        self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.00044", self.tr("✓ in use"), "▾"])
+        model.modelReset.connect(self._make_room)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Hide zero point and scale, which the readout tells of the range in use, where names would be cut off."""
+        header = self.horizontalHeader()
+        for column in _EXPENDABLE:
+            self.setColumnHidden(column, False)
+        taken = sum(header.sectionSize(column) for column in range(1, header.count()))
+        room = self.viewport().width() - taken
+        for column in _EXPENDABLE:
+            if room >= self.sizeHintForColumn(ObserverColumn.OBSERVER):
+                break
+            room += header.sectionSize(column)
+            self.setColumnHidden(column, True)
 
     def set_selected(self, layers: int) -> None:
         """Take note of how many layers are selected."""

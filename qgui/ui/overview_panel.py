@@ -106,6 +106,7 @@ class OverviewPanel(QWidget):
         super().__init__(parent)
         self._document = document
         self._following = False
+        self._shown: tuple[str, ...] = ()
         self._stale = True
         self.setObjectName("overviewPanel")
         self.model = OverviewModel(document, theme, idle, _PICTURE, self)
@@ -172,6 +173,7 @@ class OverviewPanel(QWidget):
 
     def show_layers(self, names: Sequence[str]) -> None:
         """Mark the first of the selected layers."""
+        self._shown = tuple(names)
         if names:
             row = self.model.row_of(names[0])
             if row >= 0 and row != self.view.currentIndex().row():
@@ -191,16 +193,15 @@ class OverviewPanel(QWidget):
 
     def _take(self) -> None:
         self._stale = False
-        current = str(self.view.currentIndex().data() or "")
         self.model.take()
         calibrated = self._document.ranges is not None
         for widget in (self.view, self.order):
             widget.setVisible(calibrated)
         self.empty.setVisible(not calibrated)
-        self.said.setText(self.tr("{count} ranges").format(count=self.model.rowCount()) if calibrated else "")
+        self.said.setText(self.tr("{count} tensors").format(count=self.model.rowCount()) if calibrated else "")
         if calibrated:
             self.banner.hide()
-            self.show_layers([current] if current else [])
+            self.show_layers(self._shown)
         elif self._document.data is None:
             self.banner.tell(self.tr("Ranges come from data: open some, then calibrate."))
         else:
@@ -220,7 +221,7 @@ class OverviewPanel(QWidget):
         return self.view.isVisible() and self.view.visualRect(index).intersects(self.view.viewport().rect())
 
     def _on_ranked(self, done: int, total: int) -> None:
-        count = self.tr("{count} ranges").format(count=total)
+        count = self.tr("{count} tensors").format(count=total)
         self.said.setText(
             count if done >= total else self.tr("sorting: {done} of {count}").format(done=done, count=total)
         )
@@ -231,4 +232,5 @@ class OverviewPanel(QWidget):
 
     def _on_current(self, current: QModelIndex) -> None:
         if current.isValid() and not self._following:
-            self.layer_wanted.emit(str(current.data()))
+            self._shown = (str(current.data()),)
+            self.layer_wanted.emit(self._shown[0])

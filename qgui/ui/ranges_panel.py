@@ -6,12 +6,11 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -26,13 +25,15 @@ from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind
 from qgui.ui import decisions, formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
-from qgui.ui.best_observers import BestObservers, adjustable_owners
+from qgui.ui.best_observers import BestButton, BestObservers, adjustable_owners
 from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
+from qgui.ui.histogram_table import HistogramModel, HistogramTable
 from qgui.ui.idle import Idle
 from qgui.ui.later import Later
 from qgui.ui.observer_table import ObserverModel, ObserverTable
 from qgui.ui.range_drag import Bounds
+from qgui.ui.range_files import RangeFiles
 from qgui.ui.range_notes import mode_note, range_notes
 from qgui.ui.range_readout import RangeReadout
 from qgui.ui.ranges_plot import RangesPlot
@@ -40,6 +41,8 @@ from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
 
 _BINS = 512
+#: Rows of the histogram as a table.
+_ROWS = 64
 #: What is still to be chosen after this time waits for the next turn of the event loop.
 _TURN_S = 0.03
 
@@ -96,6 +99,9 @@ class RangesPanel(QWidget):
         self.readout = RangeReadout(theme, self)
         self.model = ObserverModel(theme, self)
         self.table = ObserverTable(self.model, self)
+        self.bins = HistogramModel(self)
+        self.bins_table = HistogramTable(self.bins, self)
+        self.files = RangeFiles(document, self.plot, settings, self.idle, self._shown, self)
         self._build()
         self._connect()
         self._refresh()
@@ -106,6 +112,7 @@ class RangesPanel(QWidget):
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.facts = self._words("rangesFacts")
         self.facts.setWordWrap(False)
         # One line whatever is said, so that the plot keeps its size while the person steps through the layers.
@@ -127,13 +134,28 @@ class RangesPanel(QWidget):
         self.said.setWordWrap(True)
         self.said.hide()
         self.note = self._words("rangesNote")
+        self.hint = self._words("rangesHint")
+        self.hint.setText(
+            self.tr(
+                "Drag the range or its edges, type its bounds, or press ← → in the plot (Shift: lower bound, "
+                "Ctrl: ten steps). Ctrl+Z takes it back."
+            )
+        )
         self.empty = QWidget(self)
         self.empty.setObjectName("rangesEmpty")
         self.empty.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._build_best()
+        self.best_button = BestButton(self.best, self._document, lambda: self._selected, self)
         self.head = QHBoxLayout()
         self.head.addWidget(self.title, 1)
-        self.head.addWidget(self.best_button)
+        self.as_table = QToolButton(self)
+        self.as_table.setObjectName("rangesAsTable")
+        self.as_table.setText(self.tr("Table"))
+        self.as_table.setAccessibleName(self.tr("Histogram as a table"))
+        self.as_table.setToolTip(self.tr("Show the histogram as a table instead of the plot."))
+        self.as_table.setCheckable(True)
+        self.files_button = self.files.button()
+        self.head.addWidget(self.files_button)
+        self.head.addWidget(self.as_table)
         self.head.addWidget(self.logarithmic)
         self.head.addWidget(self.reset)
         self._column = QVBoxLayout(self)
@@ -143,8 +165,14 @@ class RangesPanel(QWidget):
         self._column.addWidget(self.facts)
         self._column.addWidget(self.banner)
         self._column.addWidget(self.plot, 1)
-        for below in (self.readout, self.said, self.table, self.note):
+        self._column.addWidget(self.bins_table, 1)
+        for below in (self.readout, self.table, self.note):
             self._column.addWidget(below)
+        foot = QHBoxLayout()
+        foot.addWidget(self.said, 1)
+        foot.addWidget(self.hint, 1)
+        foot.addWidget(self.best_button, 0, Qt.AlignmentFlag.AlignTop)
+        self._column.addLayout(foot)
         self._column.addWidget(self.empty, 1)
 
     def _words(self, name: str) -> QLabel:
@@ -153,23 +181,6 @@ class RangesPanel(QWidget):
         label.setProperty("faint", True)
         label.setWordWrap(True)
         return label
-
-    def _build_best(self) -> None:
-        self.best_button = QToolButton(self)
-        self.best_button.setObjectName("rangesBest")
-        self.best_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.best_button.setToolTip(
-            self.tr("Use for every layer the observer of the least predicted error, as one undo step.")
-        )
-        menu = QMenu(self.best_button)
-        menu.setToolTipsVisible(True)
-        self.best_for_all = menu.addAction(self.tr("For all layers"), lambda: self.best.start(None))
-        self.best_for_selected = menu.addAction("", lambda: self.best.start(self._selected))
-        self.best_for_all.setObjectName("bestForAll")
-        self.best_for_selected.setObjectName("bestForSelected")
-        menu.aboutToShow.connect(self._name_best)
-        self.best_button.setMenu(menu)
-        self._show_progress(0, 0)
 
     def _connect(self) -> None:
         plot, document = self.plot, self._document
@@ -184,9 +195,10 @@ class RangesPanel(QWidget):
         self.model.shown.connect(plot.set_visible)
         self.logarithmic.toggled.connect(self._on_logarithmic)
         self.reset.clicked.connect(plot.reset_view)
-        self.best_button.clicked.connect(self._on_best)
-        self.best.progressed.connect(self._show_progress)
-        self.best.ended.connect(self._on_best_ended)
+        self.as_table.toggled.connect(lambda _: self._show_plot_or_table(self.readout.isVisible()))
+        self.files.done.connect(self._say)
+        self.files.failed.connect(lambda sentence: self._say(sentence, bad=True))
+        self.best.ended.connect(self._say)
         document.recipe_changed.connect(self._later.ask)
         document.statistics_changed.connect(self._on_statistics)
         document.model_described.connect(self._on_described)
@@ -247,13 +259,15 @@ class RangesPanel(QWidget):
             self.plot.cancel_drag()
         problem = self._problem()
         plotted = not problem
-        for widget in (self.plot, self.readout, self.table, self.logarithmic, self.reset, self.facts):
+        shown = (self.readout, self.table, self.logarithmic, self.reset, self.facts, self.as_table, self.files_button)
+        for widget in shown:
             widget.setVisible(plotted)
+        self._show_plot_or_table(plotted)
         self.best_button.setVisible(self._document.ranges is not None)
         self.empty.setVisible(not plotted)
         self.title.setText(self._title())
-        self.note.setText("\n".join(self._notes()) if plotted else "")
-        self.note.setVisible(bool(self.note.text()))
+        self.title.setToolTip(self._title())
+        self._show_words(plotted)
         tensor, calculated = self.tensor, self._document.ranges
         if plotted and tensor is not None and calculated is not None:
             self.banner.hide()
@@ -264,6 +278,17 @@ class RangesPanel(QWidget):
         else:
             self._shown_tensor = ""
         self.layer_shown.emit(self._layer if plotted else None)
+
+    def _show_plot_or_table(self, plotted: bool) -> None:
+        table = self.as_table.isChecked()
+        self.plot.setVisible(plotted and not table)
+        self.bins_table.setVisible(plotted and table)
+        self.logarithmic.setEnabled(not table)
+        self.reset.setEnabled(not table)
+
+    def _shown(self) -> tuple[str, str]:
+        """Return the title and the name of the tensor that is shown."""
+        return self._title(), self.tensor.name if self.tensor is not None else ""
 
     def _title(self) -> str:
         if self._layer is None:
@@ -325,21 +350,22 @@ class RangesPanel(QWidget):
         if self._layer is None or self.tensor is None:
             return []
         rule = self._document.recipe.rule(self._layer.name)
-        notes = [*filter(None, [mode_note(rule.mode)]), *range_notes(self._document, self._layer)]
-        if self._document.ranges is not None and self._adjustable():
-            notes.append(
-                self.tr(
-                    "Drag the range or its edges, type its bounds, or press ← → in the plot (Shift: lower bound, "
-                    "Ctrl: ten steps). Ctrl+Z takes it back."
-                )
-            )
-        return notes
+        return [*filter(None, [mode_note(rule.mode)]), *range_notes(self._document, self._layer)]
+
+    def _show_words(self, plotted: bool) -> None:
+        """Show what is known of the range; below it what was said last, else how the range is moved."""
+        self.note.setText("\n".join(self._notes()) if plotted else "")
+        self.note.setVisible(bool(self.note.text()))
+        said = bool(self.said.text())
+        self.said.setVisible(said)
+        self.hint.setVisible(plotted and not said and self._adjustable())
 
     def _show_statistics(self, calculated: ActivationRanges, tensor: Tensor) -> None:
         owner = calculated.owner(tensor.name)
         if self._shown_tensor != owner.name or self._shown_ranges is not calculated:
             counts, edges = ranges.histogram_of(calculated.distribution(tensor.name), _BINS)
             self.plot.show_histogram(counts, edges)
+            self.bins.show_histogram(*ranges.histogram_of(calculated.distribution(tensor.name), _ROWS))
             self._shown_tensor, self._shown_ranges = owner.name, calculated
             self._fit_pending = True
         seen = calculated.statistics(tensor.name)
@@ -358,8 +384,7 @@ class RangesPanel(QWidget):
         if seen.nan or seen.infinite:
             facts.append(self.tr("{count} NaN or infinite, left out").format(count=seen.nan + seen.infinite))
         if seen.highest:
-            samples = ", ".join(f"#{extreme.sample}" for extreme in seen.highest[:3])
-            facts.append(self.tr("greatest in samples {samples}").format(samples=samples))
+            facts.append(self.tr("greatest in sample #{sample}").format(sample=seen.highest[0].sample))
         self.facts.setText(" · ".join(facts))
         self.facts.setToolTip(self.facts.text())
 
@@ -399,6 +424,7 @@ class RangesPanel(QWidget):
         bounds = Bounds.of(chosen) if chosen is not None and self._adjustable() else None
         self.plot.show_range(chosen, bounds)
         self.readout.show_choice(chosen, bounds, self.model.best)
+        self.bins.show_bounds((float(chosen.qparams.low[0]), float(chosen.qparams.high[0])) if chosen else None)
         self.readout.setEnabled(chosen is not None)
         if self._fit_pending:
             self._fit_pending = False
@@ -474,7 +500,7 @@ class RangesPanel(QWidget):
             self.said.setProperty("bad", bad)
             self.said.style().polish(self.said)
         self.said.setText(sentence)
-        self.said.setVisible(bool(sentence))
+        self._show_words(self.readout.isVisible())
 
     # Deciding
 
@@ -501,28 +527,6 @@ class RangesPanel(QWidget):
         if self._layer is not None:
             owners = self._document.range_owners([self._layer.name])
             self._document.decide(text, owners, decisions.activation_observer_edit(observer), key)
-
-    def _on_best(self) -> None:
-        if self.best.running:
-            self.best.stop()
-        else:
-            self.best.start(None)
-
-    def _name_best(self) -> None:
-        count = len(adjustable_owners(self._document, self._selected))
-        self.best_for_selected.setText(self.tr("For the {count} selected ranges").format(count=count))
-        self.best_for_selected.setEnabled(count > 0)
-
-    def _show_progress(self, done: int, total: int) -> None:
-        text = (
-            self.tr("Stop ({done} of {total})").format(done=done, total=total) if total else self.tr("Best per layer")
-        )
-        self.best_button.setText(text)
-        self.best_button.setAccessibleName(text)
-
-    def _on_best_ended(self, sentence: str) -> None:
-        self._show_progress(0, 0)
-        self._say(sentence)
 
     def _on_logarithmic(self, logarithmic: bool) -> None:
         self._settings.set(options.LOGARITHMIC, logarithmic)

@@ -328,3 +328,18 @@ def test_the_script_reproduces_the_equalized_model(steps: dict[str, bool], tmp_p
     (exported,) = export.export(session, tmp_path, ["script"], QUIET)
     assert exported.verified, exported.message
     assert exported.max_abs_diff == 0.0
+
+
+def test_training_begins_with_the_equalized_weights_and_with_statistics_of_them() -> None:
+    session = opened()
+    recipe = equalizing(session)
+    head = msgspec.structs.replace(recipe.rules["head"], mode=Mode.QAT, equalize=False)
+    recipe = recipe.with_rules({"head": head})
+    session.calibrate(QUIET, recipe=equalizing(session, wanted=False))
+    with pytest.raises(QguiError, match=r"equalization changes the weights of.*Calibrate again"):
+        session.train(recipe, QUIET)
+    session.calibrate(QUIET, recipe=recipe)
+    trainer = session.trainer(recipe, QUIET)
+    expected = session.graphs_for(recipe).canonical.state_dict()  # type: ignore[union-attr]
+    found = [value for value in trainer.simulated.module.state_dict().values() if value.shape == (10, 24)]
+    assert any(torch.equal(value, expected["hidden.weight"]) for value in found)

@@ -8,10 +8,12 @@ from PySide6.QtWidgets import QAbstractItemView
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from qgui.core.ranges import histogram_of
 from qgui.core.recipe import DataReference, Mode, ModelReference
 from qgui.ui import decisions
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel, ResultColumn
 from qgui.ui.document import Document
+from qgui.ui.histogram_table import HistogramModel
 from qgui.ui.layer_cells import CHOICES_ROLE, MODE_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
 from qgui.ui.layer_model import LayerModel
@@ -53,8 +55,10 @@ def test_that_the_other_tables_are_sound_item_models(
     layers.show_comparison(comparison)
     assert calibrated.ranges is not None
     setting = calibrated.recipe.rule("head").activation
+    bins = HistogramModel()
+    bins.show_histogram(*histogram_of(calibrated.ranges.distribution("head"), 64))
     observers.show_choices(calibrated.ranges.choices("head", setting), setting.observer.kind, True)
-    for model in (quantities, layers, observers, WeightTableModel(theme)):
+    for model in (quantities, layers, observers, bins, WeightTableModel(theme)):
         qtmodeltester.check(model)
 
 

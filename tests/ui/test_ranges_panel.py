@@ -1,10 +1,14 @@
+import csv
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import ui_samples
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QGuiApplication, QImage
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from qgui.core.qparams import activation_grid, qparams_of_range
@@ -177,7 +181,7 @@ def test_that_the_best_for_the_selected_layers_leaves_the_others(
     for layer in ("head", "up"):
         use(calibrated, Observer(ObserverKind.FIXED, low=-90.0, high=90.0), layer)
     with qtbot.waitSignal(panel.best.ended):
-        panel.best_for_selected.trigger()
+        panel.best_button.for_selected.trigger()
     assert observer(calibrated, "head").kind is not ObserverKind.FIXED
     assert observer(calibrated, "up").kind is ObserverKind.FIXED
 
@@ -378,6 +382,99 @@ def test_that_a_measured_histogram_lies_over_the_first_and_leaves_again(panel: R
     assert panel.plot.grab().toImage() != plain
     panel.plot.show_measured(edges, None)
     assert panel.plot.grab().toImage() == plain
+
+
+# Taking it along
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_that_the_plot_is_copied_and_saved_as_a_picture(qtbot: QtBot, panel: RangesPanel, tmp_path: Path) -> None:
+    entry(panel, "copyPicture").trigger()
+    copied = QGuiApplication.clipboard().image()
+    assert copied.width() == 2 * panel.plot.width()
+    panel.files.save_png(tmp_path / "plot.png")
+    assert QImage(str(tmp_path / "plot.png")).width() == copied.width()
+    assert "plot.png" in panel.said.text()
+    panel.files.save_svg(tmp_path / "plot.svg")
+    renderer = QSvgRenderer(str(tmp_path / "plot.svg"))
+    assert renderer.isValid()
+    assert "Output of head" in (tmp_path / "plot.svg").read_text()
+
+
+def entry(panel: RangesPanel, name: str) -> QAction:
+    found = panel.files_button.menu().findChild(QAction, name)
+    assert found is not None
+    return found
+
+
+def test_that_the_numbers_of_a_tensor_are_those_of_the_legend(
+    qtbot: QtBot, panel: RangesPanel, calibrated: Document, tmp_path: Path
+) -> None:
+    panel.files.save_csv(tmp_path / "head.csv")
+    rows = rows_of(tmp_path / "head.csv")
+    assert [row["observer"] for row in rows] == [kind.value for kind in AUTOMATIC_OBSERVERS]
+    assert [row["observer"] for row in rows if row["in_use"]] == ["mse"]
+    ranges = calibrated.ranges
+    assert ranges is not None
+    for row, choice in zip(rows, ranges.choices("head", calibrated.recipe.rule("head").activation), strict=True):
+        assert np.float32(row["scale"]) == choice.qparams.scale[0]
+        assert int(row["zero_point"]) == choice.qparams.zero_point[0]
+        assert float(row["min"]) == choice.qparams.low[0]
+        assert float(row["sqnr_db"]) == pytest.approx(choice.sqnr_db, abs=1e-3)
+    entry(panel, "copyNumbers").trigger()
+    assert QGuiApplication.clipboard().text().count("\t") == 12 * 6
+
+
+def test_that_the_numbers_of_all_tensors_are_saved_when_they_are_computed(
+    qtbot: QtBot, panel: RangesPanel, calibrated: Document, tmp_path: Path
+) -> None:
+    path = tmp_path / "all.csv"
+    panel.files.save_all_csv(path)
+    qtbot.waitUntil(path.exists)
+    rows = rows_of(path)
+    assert {row["layer"] for row in rows} == {
+        "x", "stem.conv", "stem.act", "rnn", "up", "block.0.add", "gate", "head",
+    }  # fmt: skip
+    assert sum(row["layer"] == "gate" for row in rows) == 1
+    assert sum(bool(row["in_use"]) for row in rows) == 8
+
+
+def test_that_a_path_that_cannot_be_written_is_told_with_its_reason(panel: RangesPanel, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    for save in (panel.files.save_png, panel.files.save_svg, panel.files.save_csv):
+        save(tmp_path / "file" / "x")
+        assert "Could not write" in panel.said.text()
+        assert "Choose another place" in panel.said.text()
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_that_saving_asks_where(qtbot: QtBot, panel: RangesPanel, tmp_path: Path) -> None:
+    entry(panel, "saveCsv").trigger()
+    dialog = panel.findChild(QFileDialog, "rangesSaveDialog")
+    assert dialog is not None
+    dialog.fileSelected.emit(str(tmp_path / "chosen.csv"))
+    assert (tmp_path / "chosen.csv").exists()
+    dialog.reject()
+
+
+def test_that_the_histogram_is_there_as_a_table(qtbot: QtBot, panel: RangesPanel, calibrated: Document) -> None:
+    use(calibrated, Observer(ObserverKind.FIXED, low=-1.0, high=2.0))
+    qtbot.keyClick(panel.as_table, Qt.Key.Key_Space)
+    assert panel.bins_table.isVisible()
+    assert not panel.plot.isVisible()
+    model = panel.bins
+    qtbot.waitUntil(lambda: model.index(0, 3).data() == "clipped")
+    counts = [int(model.index(row, 2).data().replace("\u202f", "")) for row in range(model.rowCount())]
+    assert calibrated.ranges is not None
+    assert sum(counts) == pytest.approx(calibrated.ranges.distribution("head").mass.sum(), abs=64)
+    assert {model.index(row, 3).data() for row in range(model.rowCount())} == {"clipped", "in part", "yes"}
+    assert "Count" in model.index(0, 2).data(Qt.ItemDataRole.AccessibleTextRole)
+    qtbot.keyClick(panel.as_table, Qt.Key.Key_Space)
+    assert panel.plot.isVisible()
 
 
 # Bad input

@@ -296,6 +296,21 @@ def test_that_the_weights_come_from_the_engine_and_can_be_adopted(qtbot: QtBot, 
     assert (weight.qscheme, weight.observer.kind) == ("per_tensor_symmetric", ObserverKind.MSE)
 
 
+def test_that_weights_are_asked_for_again_once_they_are_equalized(
+    qtbot: QtBot, opened: MainWindow, heard: Callable[[], list[str]]
+) -> None:
+    opened.layer_panel.select(["stem.conv"])
+    opened.workbench.tabs.setCurrentWidget(opened.workbench.weights_panel)
+    panel = opened.workbench.weights_panel
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 4)
+    opened.step_menu.aboutToShow.emit()
+    opened.step_menu.steps["equalize"].trigger()
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 4 and "equalized" in panel.facts.text())
+    assert heard().count("WeightRanges") == 2
+    opened.document.undo_stack.undo()
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 4 and "equalized" not in panel.facts.text())
+
+
 def test_that_closing_with_unsaved_decisions_asks(qtbot: QtBot, opened: MainWindow) -> None:
     opened.document.decide("Mode", ["head"], decisions.mode_edit(Mode.FLOAT, "x86"))
     opened.close()

@@ -58,3 +58,31 @@ def long_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("data") / "endless.py"
     file.write_text(LONG_DATA)
     return f"{file}:build"
+
+
+BADLY_SCALED = """
+import torch
+from torch import nn
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 5, 3)
+    def forward(self, x): return self.b(torch.relu(self.a(x)))
+
+def pair():
+    torch.manual_seed(0)
+    module = Pair()
+    with torch.no_grad():
+        module.a.weight.mul_(torch.logspace(-1, 1, 8).reshape(8, 1, 1, 1))
+        module.b.weight.div_(torch.logspace(-1, 1, 8).reshape(1, 8, 1, 1))
+    return module.eval()
+"""
+
+
+@pytest.fixture(scope="module")
+def badly_scaled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model source of two convolutions whose channels are scaled against each other badly."""
+    file = tmp_path_factory.mktemp("model") / "badly_scaled.py"
+    file.write_text(BADLY_SCALED)
+    return f"{file}:pair"

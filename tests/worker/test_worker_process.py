@@ -283,3 +283,37 @@ def test_samples_left_out_do_not_calibrate(worker: Worker, tmp_path: Path) -> No
     assert isinstance(calibrated, messages.Calibrated), calibrated
     assert calibrated.samples == 46
     assert statistics.load(tmp_path / "t.npz").settings.excluded == tuple(sorted(gone))
+
+
+def test_an_equalized_model_is_calibrated_quantized_and_shown_as_one(
+    worker: Worker, badly_scaled: str, tmp_path: Path
+) -> None:
+    reference = ModelReference(badly_scaled)
+    worker.do(messages.OpenModel, model=reference)
+    noise = DataReference("random:1x3x8x8", calibrate=8)
+    data = worker.do(messages.OpenData, data=noise)
+    assert isinstance(data, messages.DataOpened), data
+    assert data.model is not None
+    rules = advice.advised_rules(data.model, Mode.STATIC, "x86")
+    ticked = {name: msgspec.structs.replace(rule, equalize=name in ("a", "b")) for name, rule in rules.items()}
+    plain = Recipe(model=reference, data=noise, backend="x86", rules=rules)
+    recipe = msgspec.structs.replace(plain, rules=ticked)
+
+    def ratio(asked: Recipe) -> float:
+        path = tmp_path / "w.npz"
+        written = worker.do(messages.WeightRanges, layer="a", path=str(path), recipe=asked)
+        assert isinstance(written, messages.WeightRangesWritten), written
+        with np.load(path) as arrays:
+            width = arrays["maximum"] - arrays["minimum"]
+        return float(width.max() / width.min())
+
+    assert ratio(recipe) < ratio(plain) / 2
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=plain)
+    refused = worker.do(messages.Quantize, recipe=recipe)
+    assert isinstance(refused, messages.Failed), refused
+    assert "equalization changes the weights of a, b" in refused.why
+    worker.do(messages.Calibrate, path=str(tmp_path / "s.npz"), recipe=recipe)
+    assert statistics.load(tmp_path / "s.npz").settings.equalized == (("a", "b"),)
+    quantized = worker.do(messages.Quantize, recipe=recipe)
+    assert isinstance(quantized, messages.Quantized), quantized
+    assert {layer.name for layer in quantized.result.layers if layer.effects} == {"a", "b"}

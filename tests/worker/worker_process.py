@@ -21,6 +21,8 @@ ANSWERS = (
     messages.Calibrated,
     messages.StatisticsTaken,
     messages.Quantized,
+    messages.Trained,
+    messages.TrainingEstimated,
     messages.Compared,
     messages.BackendsMeasured,
     messages.Exported,
