@@ -96,10 +96,10 @@ class MeasuredLine(QWidget):
             parts.append(self.tr("predicted {ratio}").format(ratio=formatting.decibel(ratios.predicted_db)))
         if ratios.inherited_db is not None:
             parts.append(self.tr("inherited {ratio}").format(ratio=formatting.decibel(ratios.inherited_db)))
-        parts.append(self.tr("{count} samples").format(count=measured.samples))
         if self._document.measured_stale:
-            parts.insert(0, self.tr("from before the last decisions"))
-        tip = explanation(ratios)
+            parts.insert(0, self.tr("before the last decisions"))
+        samples = self.tr("Measured with {count} evaluation samples.").format(count=measured.samples)
+        tip = f"{explanation(ratios)}\n{samples}"
         self.text.setText(" · ".join(parts))
         self.text.setAccessibleName(tip)
         for widget in (self.text, self.mark):
