@@ -53,6 +53,20 @@ class MeasuredRatios(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether measured and predicted ratio differ by more than 1 dB."""
         return self.predicted_db is not None and abs(self.sqnr_db - self.predicted_db) > NOTICEABLE_DB
 
+    @property
+    def expected_db(self) -> float | None:
+        """The prediction and what was inherited together, as if the layer passed the error on as it is."""
+        if self.predicted_db is None or self.inherited_db is None:
+            return self.predicted_db
+        noise = 10 ** (-self.predicted_db / 10) + 10 ** (-self.inherited_db / 10)
+        return float(-10 * np.log10(noise))
+
+    @property
+    def worse_than_explained(self) -> bool:
+        """Whether it is more than 1 dB worse than range and inheritance explain: the weight or other samples are it."""
+        expected = self.expected_db
+        return expected is not None and self.sqnr_db < expected - NOTICEABLE_DB
+
 
 @dataclass(frozen=True, eq=False)
 class MeasuredActivation:

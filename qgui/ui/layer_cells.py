@@ -224,6 +224,10 @@ class LayerCells(QObject):
         ratios = self._document.measured_ratios(layer.name)
         return ratios is not None and ratios.surprising
 
+    def _worse_than_explained(self, layer: Layer) -> bool:
+        ratios = self._document.measured_ratios(layer.name)
+        return ratios is not None and ratios.worse_than_explained
+
     def _stale(self, layer: Layer, column: Column) -> bool:
         """Whether a measured cell is from before the last decisions."""
         if column is Column.GAP or (column is Column.SQNR and self._document.measurement(layer.name) is None):
@@ -264,7 +268,8 @@ class LayerCells(QObject):
 
     def _decoration(self, row: Row, column: Column) -> Any:
         if row.layer is not None and column is Column.SQNR and self.surprising(row.layer):
-            return self._theme.icon("warning", self._theme.colours.bad)
+            colours = self._theme.colours
+            return self._theme.icon("warning", colours.bad if self._worse_than_explained(row.layer) else colours.faint)
         if row.layer is None or column is not Column.NAME:
             return None
         if not row.layer.head:

@@ -20,7 +20,7 @@ _WIDTHS = {
     Column.TYPE: "BatchNorm2d",
     Column.MODE: "● dynamic",
     Column.OBSERVER: "as depthwise.0",
-    Column.SQNR: "SQNR dB ▾ ▾",
+    Column.SQNR: "SQNR dB ▾",
     Column.FLOAT_MS: "float ms ▾",
     Column.INT8_MS: "int8 ms ▾",
     Column.WEIGHTS: "per-channel",

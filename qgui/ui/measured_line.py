@@ -88,17 +88,18 @@ class MeasuredLine(QWidget):
             return
         ratios = entry.ratios
         self.mark.setVisible(ratios.surprising)
-        icon = self._theme.icon("warning", self._theme.colours.bad)
+        colours = self._theme.colours
+        icon = self._theme.icon("warning", colours.bad if ratios.worse_than_explained else colours.faint)
         self.mark.setPixmap(icon.pixmap(_ICON, _ICON))
         parts = [self.tr("measured {ratio}").format(ratio=formatting.decibel(ratios.sqnr_db))]
         if ratios.predicted_db is not None:
             parts.append(self.tr("predicted {ratio}").format(ratio=formatting.decibel(ratios.predicted_db)))
         if ratios.inherited_db is not None:
             parts.append(self.tr("inherited {ratio}").format(ratio=formatting.decibel(ratios.inherited_db)))
-        parts.append(self.tr("{count} samples").format(count=measured.samples))
         if self._document.measured_stale:
-            parts.append(self.tr("from before the last decisions"))
-        tip = explanation(ratios)
+            parts.insert(0, self.tr("before the last decisions"))
+        samples = self.tr("Measured with {count} evaluation samples.").format(count=measured.samples)
+        tip = f"{explanation(ratios)}\n{samples}"
         self.text.setText(" · ".join(parts))
         self.text.setAccessibleName(tip)
         for widget in (self.text, self.mark):

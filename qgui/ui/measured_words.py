@@ -34,16 +34,16 @@ def explanation(ratios: MeasuredRatios) -> str:
 
 def _verdict(ratios: MeasuredRatios) -> str:
     predicted = ratios.predicted_db if ratios.predicted_db is not None else ratios.sqnr_db
+    expected = ratios.expected_db if ratios.expected_db is not None else predicted
     gap = formatting.number_fixed(abs(ratios.sqnr_db - predicted), 1)
     if ratios.sqnr_db > predicted:
-        return translate(
-            "{gap} dB better than predicted: these samples fill the range less than calibration did."
-        ).format(gap=gap)
-    if ratios.inherited_db is not None and ratios.inherited_db < predicted:
-        return translate("{gap} dB worse than predicted, because the error of the layers before is in it.").format(
-            gap=gap
-        )
-    return translate(
-        "{gap} dB worse than predicted, and not by what it read: look at its weight, and at samples unlike those of "
-        "calibration."
-    ).format(gap=gap)
+        sentence = translate("{gap} dB better than predicted: these samples fill the range other than calibration did.")
+        return sentence.format(gap=gap)
+    if not ratios.worse_than_explained:
+        sentence = translate("{gap} dB worse than predicted, because the error of the layers before is in it.")
+        return sentence.format(gap=gap)
+    sentence = translate(
+        "{gap} dB worse than predicted. Range and inheritance together explain {expected}: look at its weight, and at "
+        "samples unlike those of calibration."
+    )
+    return sentence.format(gap=gap, expected=formatting.decibel(expected))

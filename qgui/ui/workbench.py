@@ -105,6 +105,7 @@ class Workbench(QWidget):
         from qgui.ui.measured_line import MeasuredLine
         from qgui.ui.overview_panel import OverviewPanel
         from qgui.ui.ranges_panel import RangesPanel
+        from qgui.ui.sample_strip import SampleStrip
         from qgui.ui.weights_panel import WeightsPanel
 
         self.ranges_panel = RangesPanel(self._document, self._theme, self._settings, self)
@@ -114,6 +115,9 @@ class Workbench(QWidget):
         measured = MeasuredLine(self._document, self.ranges_panel.plot, self._theme, self.ranges_panel)
         self.ranges_panel.add_below(measured)
         self.ranges_panel.layer_shown.connect(measured.show_layer)
+        samples = SampleStrip(self._document, self._workflow, self._theme, self.ranges_panel)
+        self.ranges_panel.add_below(samples)
+        self.ranges_panel.layer_shown.connect(samples.show_layer)
         self._insert(0, self.ranges_panel, self.tr("Ranges"), self.tr("What each observer makes of a layer's output."))
         yield
         self.overview_panel = OverviewPanel(self._document, self._theme, self.ranges_panel.idle, self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from qgui.core import messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference, ModelReference, Recipe
-from qgui.core.results import BackendTiming, MachineDescription
+from qgui.core.results import BackendTiming, MachineDescription, SampleDescription
 from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.document import Document
@@ -386,6 +386,15 @@ class Workflow(QObject):
             batch_size=self._settings.get(options.BATCH_SIZE),
         )
         self._client.submit(self._job(command, self.tr("Measuring backends")).success(measured))
+
+    def show_samples(self, samples: Sequence[int], then: Callable[[tuple[SampleDescription, ...]], None]) -> None:
+        """Ask what samples are and look like; later questions replace those that wait."""
+        self._client.drop_waiting(messages.ShowSamples)
+        command = messages.ShowSamples(samples=tuple(samples), folder=str(self._file("samples")))
+        job = Job(command, self.tr("Reading samples"), quiet=True)
+        job.success(lambda event: then(event.samples))
+        job.failure(lambda event: self._client.log_line.emit("warning", f"{event.what}: {event.why}"))
+        self._client.submit(job)
 
     def weight_ranges(self, layer: str, then: Callable[[Path], None], failed: Callable[[str], None]) -> None:
         """Ask what each observer would choose for a layer's weight; later questions replace those that wait."""

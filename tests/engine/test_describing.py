@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from networks import CLASSES
 from sessions import QUIET, Calibrated, function_names, open_session, output_sqnr, recipe_of, session_of
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from qgui.core.layers import Family, Layer
 from qgui.core.recipe import Mode
@@ -129,6 +132,115 @@ def test_the_range_of_a_clamped_tensor_is_that_of_the_clamped_value(calibrated: 
     assert session.activations is not None
     seen = session.activations.statistics("first")
     assert (seen.minimum, seen.maximum) == (0.0, 6.0)
+
+
+class ReadBy(nn.Module):
+    """A convolution with large values that one operation reads."""
+
+    def __init__(self, reader: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, CLASSES)
+        if isinstance(reader, nn.Module):
+            self.read = reader
+        else:
+            object.__setattr__(self, "read", reader)
+        with torch.no_grad():
+            self.conv.weight.mul_(10.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.read(self.conv(x)).mean((2, 3)))
+
+
+def read_by(reader: Callable[[Tensor], Tensor]) -> Session:
+    return session_of(ReadBy(reader), torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+RELUS = {
+    "module": nn.ReLU(),
+    "function": F.relu,
+    "torch function": torch.relu,
+    "in place": lambda x: F.relu(x, inplace=True),
+    "method": lambda x: x.relu(),
+    "clamp with a lower bound": lambda x: torch.clamp(x, min=0),
+    "clamp_min": lambda x: x.clamp_min(0),
+}
+CLAMPED = {
+    "ReLU6": (nn.ReLU6(), 0.0, 6.0),
+    "relu6": (F.relu6, 0.0, 6.0),
+    "Hardtanh": (nn.Hardtanh(-2.0, 2.0), -2.0, 2.0),
+    "hardtanh": (F.hardtanh, -1.0, 1.0),
+    "hardtanh with bounds": (lambda x: F.hardtanh(x, min_val=-0.5, max_val=3.0), -0.5, 3.0),
+    "clamp method": (lambda x: x.clamp(0, 6), 0.0, 6.0),
+    "clamp in place": (lambda x: x.clamp_(-1, 4), -1.0, 4.0),
+    "clamp function": (lambda x: torch.clamp(x, min=-1.0, max=2.0), -1.0, 2.0),
+    "clip": (lambda x: torch.clip(x, 0, 6), 0.0, 6.0),
+    "clamp with an upper bound": (lambda x: torch.clamp(x, max=1.5), None, 1.5),
+    "clamp with another lower bound": (lambda x: torch.clamp(x, -1.5), -1.5, None),
+    "clamp_max": (lambda x: x.clamp_max(2.0), None, 2.0),
+    "clamp_min": (lambda x: torch.clamp_min(x, -2.0), -2.0, None),
+}
+
+
+@pytest.mark.parametrize("reader", RELUS.values(), ids=RELUS)
+def test_a_relu_in_any_form_is_fused_and_leaves_no_negative_range(reader: Callable[[Tensor], Tensor]) -> None:
+    session = read_by(reader)
+    assert session.model is not None
+    assert session.activations is not None
+    types = {layer.type: layer for layer in session.model.description.layers}
+    assert types["ReLU"].group == "conv"
+    assert session.activations.statistics("conv").minimum == 0.0
+
+
+@pytest.mark.parametrize(("reader", "low", "high"), CLAMPED.values(), ids=CLAMPED)
+def test_a_clamp_in_any_form_gives_its_bounds_as_the_reason_for_the_range(
+    reader: Callable[[Tensor], Tensor], low: float | None, high: float | None
+) -> None:
+    session = read_by(reader)
+    assert session.model is not None
+    assert session.activations is not None
+    tensor = session.model.description.tensor("conv")
+    assert tensor.clamp == (low, high)
+    assert len(tensor.clamp_readers) == 1
+    seen = session.activations.statistics("conv")
+    assert low is None or seen.minimum == low
+    assert high is None or seen.maximum == high
+    session.quantize(recipe_of(session), QUIET)
+    assert output_sqnr(session) > 25.0
+
+
+def test_a_clamp_whose_bound_is_a_tensor_is_no_reason_for_a_range() -> None:
+    session = read_by(lambda x: torch.clamp(x, max=x.mean()))
+    assert session.model is not None
+    assert session.model.description.tensor("conv").clamp is None
+
+
+class Shares(nn.Module):
+    """Two convolutions whose outputs are pooled, joined, dropped out, reshaped and flattened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.pool, self.drop, self.flat = nn.MaxPool2d(2), nn.Dropout(), nn.Flatten()
+        self.fc = nn.Linear(8 * 9, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.drop(torch.cat([self.pool(self.one(x)), F.max_pool2d(self.two(x), 2)], 1))
+        y = y.reshape(y.shape[0], 8, 9)
+        return self.fc(F.dropout(self.flat(y), 0.1, self.training))
+
+
+def test_pooling_joining_and_moving_share_one_range_as_pytorch_requires() -> None:
+    session = session_of(Shares().eval(), torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1)))
+    assert session.model is not None
+    owners = {tensor.name: tensor.owner for tensor in session.model.description.tensors}
+    sharing = ("one", "two", "pool", "max_pool2d", "cat", "reshape", "flatten")
+    assert {owners[name] for name in sharing} == {"cat"}
+    assert owners["fc"] == "fc"
+    result = session.quantize(recipe_of(session), QUIET)
+    found = {layer.name: (layer.scale, layer.zero_point) for layer in result.layers}
+    assert len({found[name] for name in ("one", "two", "pool", "max_pool2d", "cat")}) == 1
+    assert found["fc"] != found["cat"]
 
 
 @pytest.mark.parametrize(

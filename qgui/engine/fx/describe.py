@@ -378,6 +378,8 @@ class _Sharing:
                 bounds.append((float(target.min_val), float(target.max_val)))
             elif type(target).__name__ in _CLAMP_BOUNDS:
                 bounds.append(_CLAMP_BOUNDS[type(target).__name__])
+            elif plain.name_of(user) == "clamp" and plain.clamp_bounds(user) != (None, None):
+                bounds.append(plain.clamp_bounds(user))
             else:
                 return None, ()
         if not bounds:

@@ -269,6 +269,10 @@ def _functions_of_methods(module: fx.GraphModule) -> None:
             _call_function(node, torch.flatten, (node.args[0], target.start_dim, target.end_dim), {})
         elif isinstance(target, _ZERO_PADS) and getattr(target, "value", 0.0) == 0.0:
             _call_function(node, F.pad, (node.args[0], list(target.padding)), {})
+        elif name_of(node) == "clamp_min":
+            _call_function(node, torch.clamp, (node.args[0], argument(node, 1, "min")), {})
+        elif name_of(node) == "clamp_max":
+            _call_function(node, torch.clamp, (node.args[0], None, argument(node, 1, "max")), {})
         wanted = _FUNCTIONS.get(name_of(node))
         if wanted is None or node.target is wanted or node.kwargs.keys() & {"alpha", "out", "dtype", "_stacklevel"}:
             continue
@@ -397,9 +401,19 @@ def _activation_module(node: fx.Node) -> nn.Module | None:
     if name == "softmax" and argument(node, 1, "dim") is not None and argument(node, 3, "dtype") is None:
         return nn.Softmax(argument(node, 1, "dim"))
     if name == "clamp":
-        low, high = argument(node, 1, "min"), argument(node, 2, "max")
+        low, high = clamp_bounds(node)
+        if low == 0.0 and high is None:
+            return nn.ReLU()
         return nn.Hardtanh(float(low), float(high)) if low is not None and high is not None and low < high else None
     return None
+
+
+def clamp_bounds(node: fx.Node) -> tuple[float | None, float | None]:
+    """Return the bounds of a call of `torch.clamp` with numbers; `(None, None)` where a tensor is among them."""
+    low, high = argument(node, 1, "min"), argument(node, 2, "max")
+    if isinstance(low, fx.Node) or isinstance(high, fx.Node):
+        return None, None
+    return (None if low is None else float(low)), (None if high is None else float(high))
 
 
 def _modules_of_activations(module: fx.GraphModule) -> None:
