@@ -252,6 +252,7 @@ class MachineDescription(msgspec.Struct, frozen=True):
         reduce_range: Backend to whether activations must be limited to seven bits on this CPU.
         capability: Vector instruction set that torch uses.
         torch_version: Version of torch.
+        devices: Devices on which layers can be trained.
     """
 
     cpu: str
@@ -262,3 +263,4 @@ class MachineDescription(msgspec.Struct, frozen=True):
     reduce_range: dict[str, bool]
     capability: str
     torch_version: str
+    devices: tuple[str, ...] = ("cpu",)

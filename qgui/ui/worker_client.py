@@ -14,11 +14,13 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
 from qgui.core import messages
+from qgui.core.training import Steering
 from qgui.ui.jobs import Job
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class WorkerClient(QObject):
         ready: A `MachineDescription`; the worker has loaded torch.
         state_changed: Process or queue differ.
         progressed: A `Job` and its `Progress`.
+        training_progressed: A `TrainingUpdate` of the running job.
         finished: A `Job` that ended, however it ended.
         failed: A `Job` and its `Failed`, where the job has no failure callback.
         replaced: A sentence: why a fresh process took over.
@@ -80,6 +83,7 @@ class WorkerClient(QObject):
     ready = Signal(object)
     state_changed = Signal()
     progressed = Signal(object, object)
+    training_progressed = Signal(object)
     finished = Signal(object)
     failed = Signal(object, object)
     replaced = Signal(str)
@@ -103,6 +107,7 @@ class WorkerClient(QObject):
         self._model: messages.OpenModel | None = None
         self._data: messages.OpenData | None = None
         self._statistics: messages.UseStatistics | None = None
+        self._trained: messages.KeepTraining | None = None
         self._end_reason = ""
         self._patience = self._single_shot(self._kill_unstoppable)
         self._silence = self._single_shot(self._kill_silent)
@@ -154,6 +159,11 @@ class WorkerClient(QObject):
         self._write(messages.Cancel(job=self.current.command.job))
         self._patience.start(self._timing.cancel)
         self.state_changed.emit()
+
+    def steer(self, action: Literal["pause", "resume", "finish"], change: Steering | None = None) -> None:
+        """Steer the running training; the worker answers at once."""
+        if self.current is not None:
+            self._write(messages.SteerTraining(job=self.current.command.job, action=action, change=change))
 
     def abandon(self) -> None:
         """Give up everything that runs or waits at once; a fresh process takes over where a job was running."""
@@ -254,6 +264,8 @@ class WorkerClient(QObject):
                 log.debug("an event of a job that is over: %s", type(event).__name__)
             case messages.Progress():
                 self.progressed.emit(self.current, event)
+            case messages.TrainingProgress():
+                self.training_progressed.emit(event.update)
             case messages.Stopped():
                 self._end_current().stop()
             case messages.Failed():
@@ -290,12 +302,14 @@ class WorkerClient(QObject):
         match command, event:
             case messages.OpenModel(), messages.ModelOpened(reference=reference):
                 self._model = msgspec.structs.replace(command, model=reference)
-                self._data = self._statistics = None
+                self._data = self._statistics = self._trained = None
             case messages.OpenData(), messages.DataOpened(reference=reference):
                 self._data = msgspec.structs.replace(command, data=reference)
-                self._statistics = None
+                self._statistics = self._trained = None
             case messages.Calibrate(), messages.Calibrated(path=path):
                 self._statistics = messages.UseStatistics(path=path)
+            case ((messages.Train() | messages.KeepTraining()), messages.Trained()):
+                self._trained = messages.KeepTraining(recipe=command.recipe, folder=command.folder)
 
     # When things go wrong
 
@@ -387,7 +401,8 @@ class WorkerClient(QObject):
 
     def _replay(self) -> list[Job]:
         """Return the quiet jobs that bring a fresh process to where the old one was."""
-        commands = [command for command in (self._model, self._data, self._statistics) if command is not None]
+        kept = (self._model, self._data, self._statistics, self._trained)
+        commands = [command for command in kept if command is not None]
         jobs = []
         for command in commands:
             job = Job(command, self.tr("Taking over"), quiet=True).failure(self._replay_failed)

@@ -85,9 +85,24 @@ class FakeQuantize(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the tensor after rounding to int8 and back."""
         if self.log_scale is not None and not self.frozen and torch.is_grad_enabled():
-            learned: torch.Tensor = _LearnedSteps.apply(x, self.log_scale.exp(), self.zero_point, self.grid)
+            learned: torch.Tensor = _LearnedSteps.apply(x, self.log_scale.exp(), self.zero_point, self.kernel_grid)
             return learned
-        return _rounded(x, self.scale, self.zero_point, self.grid)
+        return self.rounded(x)
+
+    @property
+    def kernel_grid(self) -> Grid:
+        """The integers at which int8 kernels saturate: all of `quint8`, also where a range keeps to seven bits."""
+        return Grid("quint8", 0, 255, self.grid.symmetric) if self.grid.dtype == "quint8" else self.grid
+
+    def rounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the tensor after rounding under the range as it is."""
+        return _rounded(x, self.scale, self.zero_point, self.kernel_grid)
+
+    def rounded_with_zero_point(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the tensor after rounding its sum with the zero point, in float32, instead of the value alone."""
+        grid = self.kernel_grid
+        levels = (x * self.scale.reciprocal()).add_(self.zero_point).round_().clamp_(grid.quant_min, grid.quant_max)
+        return levels.sub_(self.zero_point).mul_(self.scale)
 
     def take_over(self) -> None:
         """Let the range follow what the optimizer or the batches made of it."""

@@ -21,6 +21,9 @@ from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
 
+#: Least and greatest value that the only readers of a tensor let through.
+Bounds = tuple[float | None, float | None] | None
+
 
 class _Watching(fx.Interpreter):
     """Runs a graph and hands each wanted value on."""
@@ -71,13 +74,13 @@ def layer_sqnr(
     kept: dict[str, torch.Tensor] = {}
 
     def keep(name: str, value: torch.Tensor) -> None:
-        kept[of_float[name]] = _clamped(value, clamps.get(of_float[name]))
+        kept[of_float[name]] = clamped(value, clamps.get(of_float[name]))
 
     def compare(name: str, value: torch.Tensor) -> None:
         layer = of_quantized[name]
         reference = kept.pop(layer, None)
         if reference is not None and reference.shape == value.shape:
-            difference = reference - _clamped(value, clamps.get(layer))
+            difference = reference - clamped(value, clamps.get(layer))
             signal[layer] += float(reference.double().square().sum())
             noise[layer] += float(difference.double().square().sum())
 
@@ -104,7 +107,8 @@ def _folded_into(description: ModelDescription, graphs: Graphs, quantized: Quant
     return {names[name]: names[nodes[name].args[0].name] for name in quantized.decisions["folded"]}
 
 
-def _clamped(value: torch.Tensor, bounds: tuple[float | None, float | None] | None) -> torch.Tensor:
+def clamped(value: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+    """Return a value limited to bounds, where there are any."""
     if bounds is None or bounds == (None, None):
         return value
     return value.clamp(bounds[0], bounds[1])
