@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -77,7 +78,7 @@ class TrainingForm(QWidget):
             group = QGroupBox(title, self)
             form = QFormLayout(group)
             form.setContentsMargins(0, 4, 0, 0)
-            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
             for field in fields:
                 if isinstance(field, QCheckBox):
                     form.addRow(field)
@@ -91,7 +92,9 @@ class TrainingForm(QWidget):
 
     def _make_fields(self) -> None:
         tr = self.tr
-        self.samples = self._count("samples", tr("Samples"), tr("Samples to train and validate with; none is evaluated."))
+        self.samples = self._count(
+            "samples", tr("Samples"), tr("Samples to train and validate with; none is evaluated.")
+        )
         self.validation = self._number(
             "validation", tr("Validation"), tr("Share that is not trained on and chooses the best epoch."), 0, 90
         )
@@ -119,16 +122,16 @@ class TrainingForm(QWidget):
         )
         self.freeze_observers = self._count(
             "freeze_observers",
-            tr("Freeze ranges from epoch"),
-            tr("From then on scales and zero points stay; can be changed while paused."),
+            tr("Freeze ranges"),
+            tr("Epoch from which scales and zero points stay; can be changed while paused."),
             -1,
         )
         self.freeze_batch_norm = self._count(
             "freeze_batch_norm",
-            tr("Freeze BatchNorm from epoch"),
-            tr("From then on its statistics stay; 0 keeps those of the float model. Can be changed while paused."),
+            tr("Freeze BatchNorm"),
+            tr("Epoch from which its statistics stay; can be changed while paused."),
         )
-        self.freeze_batch_norm.setSpecialValueText(tr("0 (from the start)"))
+        self.freeze_batch_norm.setSpecialValueText(tr("from the start"))
         self.only_qat = QCheckBox(tr("Train only QAT layers"), self)
         self.only_qat.setObjectName("training_only_qat")
         self.only_qat.setAccessibleName(tr("Train only QAT layers"))
@@ -166,6 +169,7 @@ class TrainingForm(QWidget):
         box.setAccessibleName(title)
         box.setToolTip(tip)
         box.setKeyboardTracking(False)
+        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def _choice(self, name: str, title: str, tip: str) -> ChoiceBox:
@@ -197,7 +201,9 @@ class TrainingForm(QWidget):
         ):
             box.setSpecialValueText(automatic.format(value=chosen))
             box.setValue(value)
-        self.samples.setSpecialValueText(self.tr("all that are not evaluated"))
+        for box in (self.freeze_observers, self.freeze_batch_norm):
+            box.setPrefix(self.tr("from epoch "))
+        self.samples.setSpecialValueText(self.tr("all not evaluated"))
         self.samples.setValue(settings.samples)
         self.validation.setValue(settings.validation * 100)
         self.learning_rate.setSpecialValueText(automatic.format(value=f"{found.learning_rate:g}"))
@@ -241,7 +247,8 @@ class TrainingForm(QWidget):
         self.device.set_choices(places, settings.device)
 
     def _form_of(self, field: QWidget) -> QFormLayout:
-        layout = field.parentWidget().layout()
+        group = field.parentWidget()
+        layout = group.layout() if group is not None else None
         assert isinstance(layout, QFormLayout)
         return layout
 

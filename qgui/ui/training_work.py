@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -25,16 +24,13 @@ from qgui.ui.workflow import Workflow
 _KEPT_RUNS = 5
 
 
-def _nothing() -> None:
-    pass
-
-
 class TrainingWork(QObject):
     """Starts, steers and ends trainings of the document's recipe.
 
     Signals:
         estimated: A `TrainingEstimate`, or None where the last one no longer holds.
         checkpoint_changed: There is another checkpoint for the recipe, or none.
+        began: A training is on its way to the worker.
 
     Args:
         document: What is trained.
@@ -46,6 +42,7 @@ class TrainingWork(QObject):
 
     estimated = Signal(object)
     checkpoint_changed = Signal()
+    began = Signal()
 
     def __init__(
         self,
@@ -76,28 +73,19 @@ class TrainingWork(QObject):
 
     # Jobs
 
-    def start(self, resume: bool = False, then: Callable[[], None] = _nothing) -> None:
-        """Train; calibrates first where ranges are missing.
-
-        Args:
-            resume: Whether to go on from the checkpoint of this recipe.
-            then: Called when the trained model is there.
-        """
+    def start(self, resume: bool = False) -> None:
+        """Train, or go on from the checkpoint of this recipe; calibrates first where ranges are missing."""
         if self._document.ranges is None:
-            self._workflow.calibrate(then=lambda: self.start(resume, then))
+            self._workflow.calibrate(then=lambda: self.start(resume))
             return
         recipe, folder = self._document.recipe, self.folder
         self.problem = ""
         self._make_room(folder)
         self.watch.begin()
-
-        def trained(event: messages.Trained) -> None:
-            self._take(event)
-            then()
-
         command = messages.Train(recipe=recipe, folder=str(folder), resume=resume)
-        job = Job(command, self.tr("Training")).success(trained).stopped(self._on_stopped)
+        job = Job(command, self.tr("Training")).success(self._take).stopped(self._on_stopped)
         self._client.submit(job.failure(self._on_failed))
+        self.began.emit()
 
     def keep_best(self) -> None:
         """End the running training, or take the checkpoint of one that was stopped, and keep the best state."""
