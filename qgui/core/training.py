@@ -43,7 +43,8 @@ class Training(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         epochs: Passes over the training samples; 0 chooses.
         batch_size: Samples per optimizer step; 0 chooses.
-        optimizer: `sgd` with momentum, or `adamw` (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019).
+        optimizer: `sgd` with momentum, or `adamw` (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
+            2019).
         learning_rate: Learning rate at the start; 0 chooses.
         schedule: `cosine` falls to zero, `step` falls to a tenth after two thirds of the steps.
         weight_decay: For weights, not for biases, BatchNorm or scales.

@@ -15,17 +15,26 @@ from qgui.core.training import RangeMethod
 Bounds = tuple[float | None, float | None] | None
 
 
-class _LearnedSteps(torch.autograd.Function):
-    """Rounds to a grid; the gradient of the scale is that of Esser et al., "Learned Step Size Quantization" (2020)."""
+#: Devices on which PyTorch has a kernel for learned scales.
+_KERNELS = frozenset({"cpu", "cuda"})
+
+
+class LearnedSteps(torch.autograd.Function):
+    """Rounds to a grid; the gradient of the scale is that of Esser et al., "Learned Step Size Quantization" (2020).
+
+    In plain operations, for devices on which PyTorch has no kernel for it.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Return the tensor after rounding."""
         ctx.save_for_backward(x, scale, zero_point)
         ctx.grid = grid
         return _rounded(x, scale, zero_point, grid)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        """Return the gradients of tensor and scale."""
         (gradient,) = gradients
         x, scale, zero_point = ctx.saved_tensors
         grid: Grid = ctx.grid
@@ -35,11 +44,27 @@ class _LearnedSteps(torch.autograd.Function):
         level = (steps.round() + offset).clamp_(grid.quant_min, grid.quant_max).sub_(offset)
         inside = (level - steps).abs_() <= 0.5
         slope = torch.where(inside, level - steps, level).mul_(gradient)
-        values = slope.numel() if scale.numel() == 1 else slope[0].numel()
-        features = slope[0].numel() if x.dim() > 1 and scale.numel() == 1 else values
         total = slope.sum() if scale.numel() == 1 else slope.reshape(len(scale), -1).sum(1)
-        factor = 1.0 / math.sqrt(max(features, 1) * grid.quant_max)
+        factor = gradient_factor(x, scale, grid)
         return gradient * inside, (total * factor).reshape(scale.shape), None, None
+
+
+def gradient_factor(x: torch.Tensor, scale: torch.Tensor, grid: Grid) -> float:
+    """Return by what the gradient of a scale is multiplied: one over the root of features times levels (LSQ, 2.2)."""
+    features = x[0].numel() if x.dim() > 1 else x.numel()
+    return 1.0 / math.sqrt(max(features, 1) * grid.quant_max)
+
+
+def learned(x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Return a tensor after rounding under a scale that gets a gradient."""
+    if x.device.type not in _KERNELS:
+        result: torch.Tensor = LearnedSteps.apply(x, scale, zero_point, grid)
+        return result
+    factor, offset = gradient_factor(x, scale, grid), zero_point.to(torch.float32)
+    low, high = grid.quant_min, grid.quant_max
+    if scale.numel() == 1:
+        return torch._fake_quantize_learnable_per_tensor_affine(x, scale, offset, low, high, factor)
+    return torch._fake_quantize_learnable_per_channel_affine(x, scale, offset, 0, low, high, factor)
 
 
 def _rounded(x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, grid: Grid) -> torch.Tensor:
@@ -85,8 +110,7 @@ class FakeQuantize(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the tensor after rounding to int8 and back."""
         if self.log_scale is not None and not self.frozen and torch.is_grad_enabled():
-            learned: torch.Tensor = _LearnedSteps.apply(x, self.log_scale.exp(), self.zero_point, self.kernel_grid)
-            return learned
+            return learned(x, self.log_scale.exp(), self.zero_point, self.kernel_grid)
         return self.rounded(x)
 
     @property
