@@ -34,6 +34,7 @@ from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
 from qgui.engine.training_control import TrainingControl
+from qgui.engine.training_course import Listener
 
 
 @dataclass
@@ -189,7 +190,7 @@ class Session:
         folder: Path | None = None,
         resume: bool = False,
         control: TrainingControl | None = None,
-        listener: training.Listener = lambda _: None,
+        listener: Listener = lambda _: None,
     ) -> tuple[TrainingOutcome, QuantizeResult]:
         """Train the `qat` layers of a recipe, convert, and hold the int8 model against the fake-quantized one.
 
@@ -222,7 +223,7 @@ class Session:
         recipe: Recipe,
         progress: Progress,
         control: TrainingControl | None = None,
-        listener: training.Listener = lambda _: None,
+        listener: Listener = lambda _: None,
     ) -> training.Trainer:
         """Return what trains the `qat` layers of a recipe.
 
