@@ -128,6 +128,7 @@ class Trainer:
         self._decisions = decide.decisions_of(model.description, model.graphs, recipe, activations)
         simulated = SimulatedModel(model.graphs.canonical, model.description, recipe, self._decisions, settings)
         self.simulated = simulated.to(self._device)
+        self.simulated.lay_out([t.to(self._device) for t in positional(data.first, self.simulated.names)])
         self._refuse_single_samples(settings)
         self._teacher = Teacher(model.graphs.canonical, self.simulated.names, self._device)
         self._fingerprint = collect.fingerprint(model.graphs.canonical)

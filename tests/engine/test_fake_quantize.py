@@ -4,31 +4,54 @@ import pytest
 import torch
 
 from qgui.core.qparams import Grid
-from qgui.engine.fx.fake_quantize import ActivationFakeQuantize, FakeQuantize, LearnedSteps, WeightFakeQuantize, learned
+from qgui.engine.fx.fake_quantize import (
+    ActivationFakeQuantize,
+    FakeQuantize,
+    WeightFakeQuantize,
+    gradient_factor,
+    rounded,
+)
 
 ACTIVATION = Grid("quint8", 0, 255, symmetric=False)
 WEIGHT = Grid("qint8", -128, 127, symmetric=True)
 
 
+@pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize(("channels", "grid"), [(1, ACTIVATION), (1, WEIGHT), (6, WEIGHT)])
-def test_plain_operations_and_pytorch_s_kernel_have_the_same_gradients(channels: int, grid: Grid) -> None:
+def test_values_have_the_bits_of_pytorch_s_own_and_gradients_are_the_same(
+    channels: int, grid: Grid, learns: bool
+) -> None:
     generator = torch.Generator().manual_seed(0)
+    data, gradient = torch.randn(6, 5, 40, generator=generator) * 2, torch.randn(6, 5, 40, generator=generator)
+    zero_point = torch.full((channels,), 100 if grid is ACTIVATION else 0, dtype=torch.int32)
+
+    def own(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        return rounded(x, scale, zero_point, grid)
+
+    def pytorch(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        low, high, factor = grid.quant_min, grid.quant_max, gradient_factor(x, grid)
+        if channels == 1:
+            return torch._fake_quantize_learnable_per_tensor_affine(x, scale, zero_point.float(), low, high, factor)
+        return torch._fake_quantize_learnable_per_channel_affine(x, scale, zero_point.float(), 0, low, high, factor)
+
     found = []
-    for function in (LearnedSteps.apply, learned):
-        x = torch.randn(6, 5, 4, generator=generator.manual_seed(0), requires_grad=True)
-        scale = torch.full((channels,), 0.015, requires_grad=True)
-        zero_point = torch.full((channels,), 100 if grid is ACTIVATION else 0, dtype=torch.int32)
-        y = function(x, scale, zero_point, grid)
-        (y * torch.randn(x.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
+    for function in (own, pytorch):
+        x, scale = data.clone().requires_grad_(), torch.full((channels,), 0.0137, requires_grad=learns)
+        y = function(x, scale)
+        (y * gradient).sum().backward()  # type: ignore[no-untyped-call]
         found.append((y.detach(), x.grad, scale.grad))
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])  # type: ignore[arg-type]
+    if learns:
+        torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        assert torch.equal(own(data, torch.full((channels,), 0.0137)), found[0][0])
 
 
 def test_the_gradient_of_a_scale_is_that_of_the_paper() -> None:
     scale = torch.tensor([0.5], requires_grad=True)
     x = torch.tensor([0.6, 200.0, -200.0], requires_grad=True)
-    learned(x, scale, torch.tensor([100], dtype=torch.int32), ACTIVATION).sum().backward()  # type: ignore[no-untyped-call]
+    rounded(x, scale, torch.tensor([100], dtype=torch.int32), ACTIVATION).sum().backward()  # type: ignore[no-untyped-call]
     inside, above, below = 1 - 0.6 / 0.5, 155.0, -100.0
     assert float(scale.grad) == pytest.approx((inside + above + below) / (3 * 255) ** 0.5, rel=1e-5)  # type: ignore[arg-type]
     assert x.grad is not None

@@ -237,6 +237,21 @@ def test_moving_ranges_follow_the_batches(fresh: Session) -> None:
     assert any(update.ranges[name] != before[name] for update in updates for name in before)
 
 
+def test_a_model_that_looks_at_how_feature_maps_lie_is_trained_too() -> None:
+    class Viewing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(1, 4, 3), torch.nn.Linear(144, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return self.fc(x.view(x.shape[0], 144))
+
+    session = session_of(Viewing().eval(), torch.randn(24, 1, 8, 8))
+    outcome = trained(session, qat(session))
+    assert outcome.records[-1].epoch == 2
+
+
 # The same again
 
 

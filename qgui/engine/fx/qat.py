@@ -253,6 +253,20 @@ class SimulatedModel:
         self.module.to(device)
         return self
 
+    def lay_out(self, inputs: Collection[torch.Tensor]) -> None:
+        """Keep feature maps channels-last, a quarter faster on CPUs, unless the model looks at how they lie.
+
+        Args:
+            inputs: A sample, on the device.
+        """
+        self.module.to(memory_format=torch.channels_last)
+        self.evaluate()
+        try:
+            with torch.no_grad():
+                self.module(*inputs)
+        except RuntimeError:
+            self.module.to(memory_format=torch.contiguous_format)
+
     @property
     def has_batch_norm(self) -> bool:
         """Whether a BatchNorm layer is trained."""
