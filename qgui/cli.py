@@ -162,7 +162,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--epochs", type=_count, metavar="N", help="passes over the training samples")
     add("--train-batch", type=_count, metavar="N", help="samples per optimizer step")
-    add("--optimizer", choices=["adamw", "sgd"], help="optimizer (default: adamw)")
+    add("--optimizer", choices=["adamw", "sgd"], help="optimizer (default: sgd)")
     add("--lr", type=_positive, metavar="X", help="learning rate at the start")
     add("--schedule", choices=["cosine", "step", "constant"], help="learning rate over the steps (default: cosine)")
     add("--weight-decay", type=float, metavar="X", help="for weights only (default: 0)")

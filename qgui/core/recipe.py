@@ -217,8 +217,10 @@ class Recipe(msgspec.Struct, frozen=True):
 
     def digest(self) -> str:
         """Return a hash of everything that decides the result: 16 hexadecimal digits of SHA-256."""
+        deciding = msgspec.to_builtins(self)
         trains = any(rule.mode is Mode.QAT for rule in self.rules.values())
-        deciding = self if trains else msgspec.structs.replace(self, training=Training())
+        if not trains or self.training == Training():
+            del deciding["training"]
         content = msgspec.json.encode(deciding, order="sorted")
         # Recipes from before there were training settings keep their hash.
         content = content.replace(b'"training":{},', b"")

@@ -289,6 +289,7 @@ class MachineDescription(msgspec.Struct, frozen=True):
         reduce_range: Backend to whether activations must be limited to seven bits on this CPU.
         capability: Vector instruction set that torch uses.
         torch_version: Version of torch.
+        devices: Devices on which layers can be trained.
     """
 
     cpu: str
@@ -299,3 +300,4 @@ class MachineDescription(msgspec.Struct, frozen=True):
     reduce_range: dict[str, bool]
     capability: str
     torch_version: str
+    devices: tuple[str, ...] = ("cpu",)

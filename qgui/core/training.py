@@ -43,7 +43,8 @@ class Training(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         epochs: Passes over the training samples; 0 chooses.
         batch_size: Samples per optimizer step; 0 chooses.
-        optimizer: `adamw` (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019) or `sgd`.
+        optimizer: `sgd` with momentum, or `adamw` (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
+            2019).
         learning_rate: Learning rate at the start; 0 chooses.
         schedule: `cosine` falls to zero, `step` falls to a tenth after two thirds of the steps.
         weight_decay: For weights, not for biases, BatchNorm or scales.
@@ -68,7 +69,7 @@ class Training(msgspec.Struct, frozen=True, omit_defaults=True):
 
     epochs: int = 0
     batch_size: int = 0
-    optimizer: Optimizer = "adamw"
+    optimizer: Optimizer = "sgd"
     learning_rate: float = 0.0
     schedule: Schedule = "cosine"
     weight_decay: float = 0.0

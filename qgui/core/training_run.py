@@ -373,6 +373,14 @@ class Curve:
         for step, value in points:
             self.add(step, value)
 
+    def scaled(self, factor: float) -> Curve:
+        """Return the curve with every value multiplied, for instance to read shares in percent."""
+        curve = Curve(self._capacity)
+        curve.steps = list(self.steps)
+        for name in ("means", "lows", "highs"):
+            setattr(curve, name, [value * factor for value in getattr(self, name)])
+        return curve
+
     def _halve(self) -> None:
         whole = len(self.steps) // 2 * 2
         pairs = range(0, whole, 2)

@@ -41,6 +41,16 @@ def needs_reduced_range(backend: str) -> bool:
     return bool(found.min() < 0.98 * exact)
 
 
+def devices() -> tuple[str, ...]:
+    """Return the devices on which this machine can train."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return tuple(found)
+
+
 def describe() -> MachineDescription:
     """Return what the window and the command line show of this machine."""
     engines = backends()
@@ -53,6 +63,7 @@ def describe() -> MachineDescription:
         reduce_range={name: needs_reduced_range(name) for name in engines},
         capability=torch.backends.cpu.get_cpu_capability(),
         torch_version=str(torch.__version__),
+        devices=devices(),
     )
 
 

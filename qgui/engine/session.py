@@ -49,6 +49,7 @@ from qgui.engine.moments import InputMoments, MomentCollector
 from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
 from qgui.engine.training_control import TrainingControl
+from qgui.engine.training_course import Listener
 
 
 @dataclass
@@ -286,7 +287,7 @@ class Session:
         folder: Path | None = None,
         resume: bool = False,
         control: TrainingControl | None = None,
-        listener: training.Listener = lambda _: None,
+        listener: Listener = lambda _: None,
     ) -> tuple[TrainingOutcome, QuantizeResult]:
         """Train the `qat` layers of a recipe, convert, and hold the int8 model against the fake-quantized one.
 
@@ -319,7 +320,7 @@ class Session:
         recipe: Recipe,
         progress: Progress,
         control: TrainingControl | None = None,
-        listener: training.Listener = lambda _: None,
+        listener: Listener = lambda _: None,
     ) -> training.Trainer:
         """Return what trains the `qat` layers of a recipe.
 

@@ -10,6 +10,7 @@ import torch
 
 from qgui.core.errors import QguiError
 from qgui.core.training import Training
+from qgui.engine import machine
 from qgui.engine.training_loss import WHAT
 
 
@@ -72,17 +73,7 @@ def device_of(name: str) -> torch.device:
     Raises:
         QguiError: This machine has no such device.
     """
-    if name not in devices():
-        have = ", ".join(devices())
+    if name not in machine.devices():
+        have = ", ".join(machine.devices())
         raise QguiError(WHAT, f"this machine has no device '{name}'", f"Choose one of: {have}.")
     return torch.device(name)
-
-
-def devices() -> tuple[str, ...]:
-    """Return the devices on which this machine can train."""
-    found = ["cpu"]
-    if torch.cuda.is_available():
-        found.append("cuda")
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return tuple(found)

@@ -28,6 +28,7 @@ class ActionId(enum.Enum):
     SELECT_MATCHING = "selectMatching"
     CALIBRATE = "calibrate"
     QUANTIZE = "quantize"
+    TRAIN = "train"
     COMPARE = "compare"
     EXPORT = "export"
     MEASURE_BACKENDS = "measureBackends"
@@ -107,6 +108,13 @@ def action_texts() -> dict[ActionId, ActionText]:
             tr("Make the quantized model; calibrates first if needed."),
             "quantize",
             "F6",
+        ),
+        ActionId.TRAIN: ActionText(
+            tr("&Train (QAT)"),
+            tr("Train (QAT)"),
+            tr("Train the layers in mode qat with fake quantization; calibrates first if needed."),
+            "train",
+            "F8",
         ),
         ActionId.COMPARE: ActionText(
             tr("C&ompare"),

@@ -112,7 +112,7 @@ class WindowBar(QToolBar):
         self.addWidget(caption)
         self.addWidget(self.backend)
         self.addSeparator()
-        for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.COMPARE, ActionId.EXPORT):
+        for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.TRAIN, ActionId.COMPARE, ActionId.EXPORT):
             self.addAction(actions[name])
         spring = QWidget(self)
         spring.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -172,6 +172,7 @@ ICONS = {
     ActionId.OPEN_DATA: "open-data",
     ActionId.CALIBRATE: "calibrate",
     ActionId.QUANTIZE: "quantize",
+    ActionId.TRAIN: "train",
     ActionId.COMPARE: "compare",
     ActionId.EXPORT: "export",
 }
@@ -229,8 +230,8 @@ def fill_menu_bar(
     layers.menu.fill(model)
     model.aboutToShow.connect(lambda: layers.menu.fill(model))
     run = bar.addMenu(window.tr("&Run"))
-    for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.COMPARE, None, ActionId.MEASURE_BACKENDS, None,
-                 ActionId.CANCEL):  # fmt: skip
+    for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.TRAIN, ActionId.COMPARE, None,
+                 ActionId.MEASURE_BACKENDS, None, ActionId.CANCEL):  # fmt: skip
         _add(run, actions, name)
     _add(bar.addMenu(window.tr("&Help")), actions, ActionId.ABOUT)
     for menu in (file_menu, edit, view, order, model, run):

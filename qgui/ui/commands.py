@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QUndoCommand
 
 from qgui.core.recipe import DataReference, Rule
+from qgui.core.training import Training
 
 if TYPE_CHECKING:
     from qgui.ui.document import Document
 
 #: Qt merges commands with the same id only; -1 means never.
 _MERGEABLE = 1
+_MERGEABLE_TRAINING = 2
 _SINGLE = -1
 
 
@@ -83,3 +85,37 @@ class ChangeCalibration(QUndoCommand):
 
     def undo(self) -> None:
         self._document.swap_calibration(self._before)
+
+
+class ChangeTraining(QUndoCommand):
+    """Replace the training settings.
+
+    Args:
+        document: What is changed.
+        text: What the person did, as shown in the Edit menu.
+        training: The new settings.
+        merge_key: Successive steps with one key become one step.
+    """
+
+    def __init__(self, document: Document, text: str, training: Training, merge_key: str = "") -> None:
+        super().__init__(text)
+        self._document = document
+        self._before = document.recipe.training
+        self._after = training
+        self._merge_key = merge_key
+
+    def id(self) -> int:
+        return _MERGEABLE_TRAINING if self._merge_key else _SINGLE
+
+    def redo(self) -> None:
+        self._document.swap_training(self._after)
+
+    def undo(self) -> None:
+        self._document.swap_training(self._before)
+
+    def mergeWith(self, other: QUndoCommand) -> bool:
+        if not isinstance(other, ChangeTraining) or other._merge_key != self._merge_key:
+            return False
+        self._after = other._after
+        self.setObsolete(self._after == self._before)
+        return True

@@ -18,7 +18,7 @@ from PySide6.QtGui import QUndoStack
 from qgui.core import advice, calibration, recipe_file
 from qgui.core.layers import Layer, ModelDescription, Tensor
 from qgui.core.legality import corrected_recipe, needs_reduced_range
-from qgui.core.recipe import DataReference, ModelReference, Recipe, Rule
+from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
 from qgui.core.results import (
     Comparison,
     DataDescription,
@@ -27,8 +27,9 @@ from qgui.core.results import (
     MachineDescription,
     QuantizeResult,
 )
+from qgui.core.training import Training
 from qgui.ui import decisions
-from qgui.ui.commands import ChangeCalibration, ChangeRecipe
+from qgui.ui.commands import ChangeCalibration, ChangeRecipe, ChangeTraining
 
 if TYPE_CHECKING:
     from qgui.core.measured import MeasuredActivations, MeasuredRatios
@@ -342,6 +343,22 @@ class Document(QObject):
                 self.notice.emit(sentence.format(count=others + 1, layer=first, reason=reason))
             else:
                 self.notice.emit(self.tr("{layer} stays as it is: {reason}").format(layer=first, reason=reason))
+
+    def change_training(self, text: str, training: Training, merge_key: str = "") -> None:
+        """Choose how layers are trained, as one undo step."""
+        if training != self.recipe.training:
+            self.undo_stack.push(ChangeTraining(self, text, training, merge_key))
+
+    def swap_training(self, training: Training) -> None:
+        """Replace the training settings. Only undo steps call this."""
+        self._set_recipe(msgspec.structs.replace(self.recipe, training=training))
+        self.recipe_changed.emit(RecipeChange((), False))
+        self.results_changed.emit()
+
+    @property
+    def trains(self) -> bool:
+        """Whether a layer is to be trained."""
+        return any(rule.mode is Mode.QAT for rule in self.recipe.rules.values())
 
     def change_backend(self, backend: str) -> None:
         """Choose the quantized engine, as one undo step with the rules that it makes necessary."""

@@ -41,6 +41,7 @@ from qgui.ui.status_line import StatusLine
 from qgui.ui.step_boxes import StepMenu
 from qgui.ui.steps import next_step, reasons_against
 from qgui.ui.theme import Theme, ThemeName
+from qgui.ui.training_work import TrainingWork
 from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
 from qgui.ui.workflow import Then, Workflow
@@ -72,6 +73,8 @@ class MainWindow(QMainWindow):
         self.client = client or WorkerClient(parent=self)
         self.client.setParent(self)
         self.workflow = Workflow(self.document, self.client, settings, self)
+        checkpoints = state_folder / "training" if state_folder is not None else None
+        self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self._painted = False
@@ -97,7 +100,7 @@ class MainWindow(QMainWindow):
         self.start_page = StartPage(self.theme, self)
         self.layer_panel = LayerPanel(self.document, self.theme, self)
         self.inspector = Inspector(self.document, self)
-        self.workbench = Workbench(self.document, self.workflow, self.theme, self.settings, self)
+        self.workbench = Workbench(self.document, self.workflow, self.training, self.theme, self.settings, self)
         self.pages = QStackedWidget(self)
         self.pages.setObjectName("pages")
         self.pages.addWidget(self.start_page)
@@ -153,6 +156,7 @@ class MainWindow(QMainWindow):
             ActionId.SELECT_MATCHING: self.layer_panel.select_matching,
             ActionId.CALIBRATE: self.workflow.calibrate,
             ActionId.QUANTIZE: self.workflow.quantize,
+            ActionId.TRAIN: self.train,
             ActionId.COMPARE: self.compare,
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
@@ -194,11 +198,13 @@ class MainWindow(QMainWindow):
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
         workflow.step_finished.connect(self._on_step)
+        self.training.began.connect(self.workbench.show_training)
         self.layer_panel.selection_changed.connect(self._on_selection)
         work = self.workbench
         work.calibration_wanted.connect(self.actions_by_id[ActionId.CALIBRATE].trigger)
         work.data_wanted.connect(self.actions_by_id[ActionId.OPEN_DATA].trigger)
         work.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
+        work.training_wanted.connect(self.actions_by_id[ActionId.TRAIN].trigger)
         work.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
         work.step_wanted.connect(self.layer_panel.step)
         self.bar.backend.backend_chosen.connect(document.change_backend)
@@ -285,6 +291,7 @@ class MainWindow(QMainWindow):
         self.actions_by_id.allow(reasons)
         self.workbench.set_why_not_compare(reasons.get(ActionId.COMPARE, ""))
         self.workbench.show_staleness(self.document.statistics_stale, reasons.get(ActionId.CALIBRATE, ""))
+        self.workbench.set_why_not_train(reasons.get(ActionId.TRAIN, ""))
         backend = self.document.recipe.backend
         self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
         following = None if busy else next_step(self.document)
@@ -441,6 +448,11 @@ class MainWindow(QMainWindow):
             self.filing.leave(lambda: self.filing.open_recipe(Path(entry.text)))
         else:
             self.filing.leave(lambda: self.open_model(ModelReference(entry.text, entry.weights)))
+
+    def train(self) -> None:
+        """Train the layers in mode qat and show the panel."""
+        self.workbench.show_training()
+        self.training.start()
 
     def compare(self) -> None:
         """Measure float against quantized and show the panel."""

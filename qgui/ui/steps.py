@@ -33,6 +33,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
             ActionId.SELECT_MATCHING,
             ActionId.CALIBRATE,
             ActionId.QUANTIZE,
+            ActionId.TRAIN,
             ActionId.COMPARE,
             ActionId.EXPORT,
             ActionId.MEASURE_BACKENDS,
@@ -53,6 +54,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
             ActionId.CLOSE_MODEL,
             ActionId.CALIBRATE,
             ActionId.QUANTIZE,
+            ActionId.TRAIN,
             ActionId.COMPARE,
             ActionId.EXPORT,
             ActionId.MEASURE_BACKENDS,
@@ -78,6 +80,10 @@ def _reasons_with_model(document: Document) -> dict[ActionId, str]:
             reasons.setdefault(action, every_float)
     if document.must_calibrate and document.data is None:
         reasons[ActionId.QUANTIZE] = tr("Static layers need ranges from data: open some first.")
+    if not document.trains:
+        reasons[ActionId.TRAIN] = tr("No layer is in mode qat: give that mode to the layers that are to be trained.")
+    elif document.data is None:
+        reasons[ActionId.TRAIN] = tr("Training needs samples: open data first.")
     if document.machine is not None and len(document.machine.backends) < 2:
         reasons.setdefault(ActionId.MEASURE_BACKENDS, tr("This machine supports one backend only."))
     return reasons

@@ -17,12 +17,14 @@ from qgui.ui.document import Document
 from qgui.ui.log_panel import LogPanel
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
+from qgui.ui.training_work import TrainingWork
 from qgui.ui.workflow import Workflow
 
 if TYPE_CHECKING:
     from qgui.ui.compare_panel import ComparePanel
     from qgui.ui.overview_panel import OverviewPanel
     from qgui.ui.ranges_panel import RangesPanel
+    from qgui.ui.training_panel import TrainingPanel
     from qgui.ui.weights_panel import WeightsPanel
 
 
@@ -32,7 +34,7 @@ _STYLED_AT_ONCE = 30
 def load_panels() -> None:
     """Import what the panels need; may run in any thread."""
     from qgui.core import plan, statistics  # noqa: F401
-    from qgui.ui import compare_panel, overview_panel, ranges_panel, weights_panel  # noqa: F401
+    from qgui.ui import compare_panel, overview_panel, ranges_panel, training_panel, weights_panel  # noqa: F401
 
 
 class Workbench(QWidget):
@@ -42,12 +44,14 @@ class Workbench(QWidget):
         calibration_wanted: The person wants to calibrate from here.
         data_wanted: The person wants to open data from here.
         comparison_wanted: The person wants to measure from here.
+        training_wanted: The person wants to train from here.
         layer_wanted: The path of a layer that the person wants to see.
         step_wanted: 1 for the next layer, -1 for the one before.
 
     Args:
         document: What is shown.
         workflow: Asks the worker.
+        training: Trains.
         theme: For the colours.
         settings: What is remembered.
         parent: Qt parent.
@@ -56,6 +60,7 @@ class Workbench(QWidget):
     calibration_wanted = Signal()
     data_wanted = Signal()
     comparison_wanted = Signal()
+    training_wanted = Signal()
     layer_wanted = Signal(str)
     step_wanted = Signal(int)
 
@@ -63,18 +68,26 @@ class Workbench(QWidget):
     overview_panel: OverviewPanel
     weights_panel: WeightsPanel
     compare_panel: ComparePanel
+    training_panel: TrainingPanel
 
     def __init__(
-        self, document: Document, workflow: Workflow, theme: Theme, settings: Settings, parent: QWidget | None = None
+        self,
+        document: Document,
+        workflow: Workflow,
+        training: TrainingWork,
+        theme: Theme,
+        settings: Settings,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._document = document
         self._workflow = workflow
+        self._training = training
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
-        self._stale: set[RangesPanel | OverviewPanel | WeightsPanel] = set()
-        self._why_not_compare = ""
+        self._stale: set[RangesPanel | OverviewPanel | WeightsPanel | TrainingPanel] = set()
+        self._why_not_compare = self._why_not_train = ""
         self._introduction = ""
         self.built = False
         self.setObjectName("workbench")
@@ -106,6 +119,7 @@ class Workbench(QWidget):
         from qgui.ui.overview_panel import OverviewPanel
         from qgui.ui.ranges_panel import RangesPanel
         from qgui.ui.sample_strip import SampleStrip
+        from qgui.ui.training_panel import TrainingPanel
         from qgui.ui.weights_panel import WeightsPanel
 
         self.ranges_panel = RangesPanel(self._document, self._theme, self._settings, self)
@@ -136,8 +150,15 @@ class Workbench(QWidget):
         self.compare_panel.comparison_wanted.connect(self.comparison_wanted)
         self.compare_panel.layer_wanted.connect(self.layer_wanted)
         self._insert(3, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
+        yield
+        self.training_panel = TrainingPanel(self._document, self._training, self._theme, self)
+        self.training_panel.training_wanted.connect(self.training_wanted)
+        self._insert(
+            4, self.training_panel, self.tr("Training"), self.tr("Watch and steer the training of QAT layers.")
+        )
         self.built = True
         self.set_why_not_compare(self._why_not_compare)
+        self.set_why_not_train(self._why_not_train)
         self.show_layers(self._layers)
         self.tabs.setCurrentIndex(0)
         # Styling every widget for the first time would otherwise fall into the moment in which a model opens.
@@ -157,7 +178,9 @@ class Workbench(QWidget):
     def show_layers(self, names: tuple[str, ...]) -> None:
         """Show the selected layers."""
         self._layers = names
-        self._stale = {self.ranges_panel, self.overview_panel, self.weights_panel} if self.built else set()
+        self._stale = (
+            {self.ranges_panel, self.overview_panel, self.weights_panel, self.training_panel} if self.built else set()
+        )
         self._show_in_front()
 
     def _show_in_front(self) -> None:
@@ -180,6 +203,17 @@ class Workbench(QWidget):
         text, wanted = self.tr("Calibrate"), self.calibration_wanted.emit
         self.stale.tell(sentence if why else "", text, tip, wanted)
         self.stale.button.setEnabled(not why_not_calibrate)
+
+    def set_why_not_train(self, reason: str) -> None:
+        """Say why training is not possible now; empty where it is."""
+        self._why_not_train = reason
+        if self.built:
+            self.training_panel.set_available(reason)
+
+    def show_training(self) -> None:
+        """Bring the training to the front."""
+        if self.built:
+            self.tabs.setCurrentWidget(self.training_panel)
 
     def show_ranges(self) -> None:
         """Bring the ranges to the front."""

@@ -14,11 +14,13 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
 from qgui.core import messages
+from qgui.core.training import Steering
 from qgui.ui.jobs import Job
 from qgui.ui.takeover import Takeover
 
@@ -67,6 +69,7 @@ class WorkerClient(QObject):
         ready: A `MachineDescription`; the worker has loaded torch.
         state_changed: Process or queue differ.
         progressed: A `Job` and its `Progress`.
+        training_progressed: A `TrainingUpdate` of the running job.
         finished: A `Job` that ended, however it ended.
         failed: A `Job` and its `Failed`, where the job has no failure callback.
         replaced: A sentence: why a fresh process took over.
@@ -81,6 +84,7 @@ class WorkerClient(QObject):
     ready = Signal(object)
     state_changed = Signal()
     progressed = Signal(object, object)
+    training_progressed = Signal(object)
     finished = Signal(object)
     failed = Signal(object, object)
     replaced = Signal(str)
@@ -163,6 +167,11 @@ class WorkerClient(QObject):
         self._write(messages.Cancel(job=self.current.command.job))
         self._patience.start(self._timing.cancel)
         self.state_changed.emit()
+
+    def steer(self, action: Literal["pause", "resume", "finish"], change: Steering | None = None) -> None:
+        """Steer the running training; the worker answers at once."""
+        if self.current is not None:
+            self._write(messages.SteerTraining(job=self.current.command.job, action=action, change=change))
 
     def abandon(self) -> None:
         """Give up everything that runs or waits at once; a fresh process takes over where a job was running."""
@@ -267,6 +276,8 @@ class WorkerClient(QObject):
                 log.debug("an event of a job that is over: %s", type(event).__name__)
             case messages.Progress():
                 self.progressed.emit(self.current, event)
+            case messages.TrainingProgress():
+                self.training_progressed.emit(event.update)
             case messages.Stopped():
                 self._end_current().stop()
             case messages.Failed():

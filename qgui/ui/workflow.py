@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from qgui.core import messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference, ModelReference, Recipe
-from qgui.core.results import BackendTiming, MachineDescription, SampleDescription
+from qgui.core.results import BackendTiming, MachineDescription, QuantizeResult, SampleDescription
 from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.document import Document
@@ -276,15 +276,19 @@ class Workflow(QObject):
         recipe = self._document.recipe
 
         def quantized(event: messages.Quantized) -> None:
-            self._engine_digest = event.result.recipe_hash
-            self._document.set_result(event.result)
-            int8 = sum(layer.scale is not None or bool(layer.weight_scale) for layer in event.result.layers)
-            sentence = self.tr("Quantized {layers} layers in {seconds:.1f} s.")
-            self.done.emit(sentence.format(layers=int8, seconds=event.result.seconds))
-            self.step_finished.emit("quantize")
+            self.adopt(event.result)
             then()
 
         self._client.submit(self._job(messages.Quantize(recipe=recipe), self.tr("Quantizing")).success(quantized))
+
+    def adopt(self, result: QuantizeResult) -> None:
+        """Take the quantized model that the worker holds now."""
+        self._engine_digest = result.recipe_hash
+        self._document.set_result(result)
+        int8 = sum(layer.scale is not None or bool(layer.weight_scale) for layer in result.layers)
+        sentence = self.tr("Quantized {layers} layers in {seconds:.1f} s.")
+        self.done.emit(sentence.format(layers=int8, seconds=result.seconds))
+        self.step_finished.emit("quantize")
 
     def _with_quantized(self, then: Then) -> None:
         """Go on when the worker holds the model that the present decisions make."""

@@ -23,7 +23,7 @@ from sessions import (
 
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.recipe import Mode, Observer, ObserverKind, Recipe
-from qgui.core.training import Training
+from qgui.core.training import Steering, Training
 from qgui.core.training_run import TrainingOutcome, TrainingUpdate, read_checkpoint
 from qgui.engine import training, training_check
 from qgui.engine.progress import Progress
@@ -234,9 +234,24 @@ def test_moving_ranges_follow_the_batches(fresh: Session) -> None:
     trainer = fresh.trainer(qat(fresh, ranges="moving_average", averaging_constant=0.9), QUIET)
     before = trainer.simulated.ranges()
     updates: list[TrainingUpdate] = []
-    trainer._listener = updates.append
+    trainer.course.listener = updates.append
     trainer.run()
     assert any(update.ranges[name] != before[name] for update in updates for name in before)
+
+
+def test_a_model_that_looks_at_how_feature_maps_lie_is_trained_too() -> None:
+    class Viewing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(1, 4, 3), torch.nn.Linear(144, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return self.fc(x.view(x.shape[0], 144))
+
+    session = session_of(Viewing().eval(), torch.randn(24, 1, 8, 8))
+    outcome = trained(session, qat(session))
+    assert outcome.records[-1].epoch == 2
 
 
 # The same again
@@ -311,7 +326,7 @@ def test_a_paused_training_rests_until_it_is_resumed_with_other_settings(fresh: 
     control = TrainingControl()
     control.pause()
     updates: list[TrainingUpdate] = []
-    change = training.Steering(0, 1e-5, 1, 0)
+    change = Steering(0, 1e-5, 1, 0)
 
     def listen(update: TrainingUpdate) -> None:
         updates.append(update)
@@ -333,7 +348,7 @@ def test_a_steered_recipe_reproduces_the_run(fresh: Session) -> None:
         if update.epoch == 1 and update.records:
             control.pause()
         if update.paused:
-            control.resume(training.Steering(0, 1e-4, 2, 0))
+            control.resume(Steering(0, 1e-4, 2, 0))
 
     trained(fresh, qat(fresh), control=control, listener=listen)
     assert fresh.result is not None

@@ -7,11 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import ui_samples
 
 from qgui.core import measured, messages, statistics
 from qgui.core.results import BackendTiming, ExportResult
+from qgui.core.training import Training
+from qgui.core.training_run import CHECKPOINT
 
 FOLDER = Path(sys.argv[1])
 
@@ -31,6 +34,7 @@ class Script:
         self.source = ""
         self.waiting = 0
         self.recipe = None
+        self.training = Training()
 
     def answer(self, command: messages.AnyCommand) -> messages.Event | None:
         job = command.job
@@ -49,6 +53,15 @@ class Script:
             case messages.Quantize():
                 self.recipe = command.recipe
                 return messages.Quantized(job=job, result=ui_samples.result(command.recipe))
+            case messages.Train():
+                return self.train(command)
+            case messages.KeepTraining():
+                self.recipe = command.recipe
+                return ui_samples.trained(job, command.recipe)
+            case messages.EstimateTraining():
+                return messages.TrainingEstimated(job=job, estimate=ui_samples.estimate(command.recipe))
+            case messages.SteerTraining():
+                return self.steer(command)
             case messages.Compare():
                 return messages.Compared(job=job, comparison=ui_samples.comparison(self.recipe))
             case messages.MeasureActivations():
@@ -94,6 +107,33 @@ class Script:
                 job=command.job, what="Could not open the model", why="no such example", next_step="Choose another."
             )
         return messages.ModelOpened(job=command.job, model=ui_samples.model(self.source), reference=command.model)
+
+    def train(self, command: messages.Train) -> messages.Event | None:
+        """Tell an epoch and leave its checkpoint; go on only where the recipe asks for no more than one epoch."""
+        self.recipe, self.training = command.recipe, command.recipe.training
+        folder = Path(command.folder)
+        if self.training.loss == "nan":
+            return messages.Failed(job=command.job, what="Training stopped", why="the loss became nan in stem.conv")
+        first = ui_samples.training_update(command.recipe, resumed=command.resume)
+        send(messages.TrainingProgress(job=command.job, update=first))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CHECKPOINT).write_bytes(msgspec.json.encode(ui_samples.checkpoint(command.recipe)))
+        if self.training.epochs == 1:
+            return ui_samples.trained(command.job, command.recipe)
+        self.waiting = command.job
+        return None
+
+    def steer(self, command: messages.SteerTraining) -> messages.Event | None:
+        if command.job != self.waiting:
+            return None
+        if command.action == "finish":
+            self.waiting = 0
+            return ui_samples.trained(command.job, self.recipe, self.training.steering)
+        if command.change is not None:
+            self.training = msgspec.structs.replace(self.training, steering=(command.change,))
+        resting = command.action == "pause"
+        update = ui_samples.training_update(self.recipe, paused=resting, settings=self.training)
+        return messages.TrainingProgress(job=command.job, update=update)
 
     def calibrate(self, command: messages.Calibrate) -> messages.Event | None:
         send(messages.Progress(job=command.job, phase="Calibrating", done=3, total=10, seconds_left=7.0))

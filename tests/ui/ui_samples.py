@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from PySide6.QtGui import QImage
 
+from qgui.core import messages
 from qgui.core.calibration import settings_of
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
 from qgui.core.measured import MeasuredActivation, MeasuredActivations, MeasuredRatios
@@ -22,6 +24,20 @@ from qgui.core.results import (
     SampleDescription,
 )
 from qgui.core.statistics import BINS, CalibrationRecord, ExtremeSample, TensorStatistics
+from qgui.core.training import Steering, Training, resolved
+from qgui.core.training_run import (
+    CHECKPOINT_VERSION,
+    Checkpoint,
+    ConversionCheck,
+    EpochRecord,
+    References,
+    StepPoint,
+    TrainingEstimate,
+    TrainingOutcome,
+    TrainingUpdate,
+    run_key,
+    training_key,
+)
 
 MACHINE = MachineDescription(
     cpu="A processor",
@@ -218,3 +234,51 @@ def comparison(recipe: Recipe) -> Comparison:
 
 def fixed_range(low: float, high: float) -> Observer:
     return Observer(ObserverKind.FIXED, low=low, high=high)
+
+
+REFERENCES = References("accuracy", 20, 0.98, 0.9, 17.0)
+RECORDS = (EpochRecord(0, 0, 0.4, 0.4, 0.9, 17.0), EpochRecord(1, 4, 0.3, 0.25, 0.95, 19.0, 1.5, 10**9))
+
+
+def in_numbers(recipe: Recipe) -> Training:
+    return resolved(recipe.training, 80, True)
+
+
+def points(first: int) -> tuple[StepPoint, ...]:
+    return tuple(StepPoint(step, 1.0 / step, 2.0 / step, 1e-3, 0.9) for step in range(first, first + 4))
+
+
+def training_update(
+    recipe: Recipe, paused: bool = False, resumed: bool = False, settings: Training | None = None
+) -> TrainingUpdate:
+    first = settings is None
+    numbers = in_numbers(recipe)
+    if settings is not None:
+        numbers = resolved(settings, 80, True)
+    return TrainingUpdate(
+        step=4, total=40, epoch=1, epochs=numbers.epochs, settings=numbers, references=REFERENCES if first else None,
+        points=points(1) if first else (), records=RECORDS if first else (), ranges={"stem_conv": (0.0, 5.5)},
+        best=1, paused=paused, seconds_left=65.0,
+    )  # fmt: skip
+
+
+def trained(job: int, recipe: Recipe, steering: tuple[Steering, ...] = ()) -> messages.Trained:
+    steered = msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, steering=steering))
+    check = ConversionCheck(20, "accuracy", 0.95, 0.95, 1.0, 60.0, causes=("stem.conv: 21.0 dB. Saturation.",))
+    numbers = msgspec.structs.replace(in_numbers(recipe), steering=steering)
+    outcome = TrainingOutcome(
+        training_key(steered), numbers, REFERENCES, RECORDS, 1, 4, 80, 2.0, complete=True, check=check
+    )
+    return messages.Trained(job=job, outcome=outcome, result=result(steered))
+
+
+def checkpoint(recipe: Recipe) -> Checkpoint:
+    return Checkpoint(
+        CHECKPOINT_VERSION, run_key(recipe), recipe, "0" * 16, in_numbers(recipe), REFERENCES, RECORDS, points(1),
+        epoch=1, step=4, best=1, state="epoch-00001.safetensors", best_state="best-00001.safetensors", samples=80,
+        seconds=2.0, saved="2026-11-24T12:00:00+00:00",
+    )  # fmt: skip
+
+
+def estimate(recipe: Recipe) -> TrainingEstimate:
+    return TrainingEstimate(in_numbers(recipe), 80, 20, 40, 0.5, 250.0)

@@ -14,6 +14,7 @@ from qgui.core.ranges import decibel
 from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
+from qgui.engine.fx.profile import Bounds, clamped
 from qgui.engine.fx.qat import SimulatedModel
 from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
 
@@ -52,9 +53,10 @@ class _Simulated(fx.Interpreter):
 class _Converted(fx.Interpreter):
     """Runs the int8 graph and holds layers against kept values; `forced` lets each go on from the kept value."""
 
-    def __init__(self, module: fx.GraphModule, wanted: dict[str, str], forced: bool) -> None:
+    def __init__(self, module: fx.GraphModule, wanted: dict[str, str], clamps: dict[str, Bounds], forced: bool) -> None:
         super().__init__(module)
         self._wanted = wanted
+        self._clamps = clamps
         self._forced = forced
         self.expected: dict[str, torch.Tensor] = {}
         self.energies = _Energies()
@@ -65,7 +67,9 @@ class _Converted(fx.Interpreter):
         expected = self.expected.get(layer) if layer is not None else None
         if layer is None or expected is None or not isinstance(value, torch.Tensor) or value.shape != expected.shape:
             return value
-        self.energies.add(layer, expected, value.dequantize() if value.is_quantized else value)
+        found = value.dequantize() if value.is_quantized else value
+        bounds = self._clamps.get(layer)
+        self.energies.add(layer, clamped(expected, bounds), clamped(found, bounds))
         if not self._forced:
             return value
         if not value.is_quantized:
@@ -82,7 +86,8 @@ def differences(
 ) -> dict[str, tuple[float, float]]:
     """Return for every comparable layer the ratio of its fake-quantized output to the difference, in dB.
 
-    The first number is with both models run through, the second with the int8 layer given the fake-quantized inputs.
+    Values are compared as their only readers clamp them. The first number is with both models run through, the second
+    with the int8 layer given the fake-quantized inputs.
 
     Args:
         description: The loaded model.
@@ -102,7 +107,9 @@ def differences(
     values = {node: layer for node, layer in values.items() if node in present}
     wanted = {nodes[layer]: layer for layer in values.values()}
     reference = _Simulated(simulated.module, values)
-    free, forced = _Converted(module, wanted, forced=False), _Converted(module, wanted, forced=True)
+    clamp_of = {tensor.name: tensor.clamp for tensor in description.tensors}
+    clamps = {layer: clamp_of.get(tensor) for layer, tensor in tensors.items()}
+    free, forced = (_Converted(module, wanted, clamps, forced=forced) for forced in (False, True))
     with torch.no_grad(), plain.engine(converted.recipe.backend), plain.quiet():
         for batch in batches:
             inputs = batch.positional(simulated.names)

@@ -261,6 +261,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _views_as_dtype(node: fx.Node) -> bool:
+    return any(isinstance(value, torch.dtype) for value in (*node.args[1:], *node.kwargs.values()))
+
+
 def _functions_of_methods(module: fx.GraphModule) -> None:
     """Write methods, synonyms and some modules as the functions that PyTorch's backend configuration knows."""
     for node in list(module.graph.nodes):
@@ -273,6 +277,9 @@ def _functions_of_methods(module: fx.GraphModule) -> None:
             _call_function(node, torch.clamp, (node.args[0], argument(node, 1, "min")), {})
         elif name_of(node) == "clamp_max":
             _call_function(node, torch.clamp, (node.args[0], None, argument(node, 1, "max")), {})
+        elif node.op == "call_method" and node.target == "view" and not _views_as_dtype(node):
+            # What int8 convolutions give lies channels last, which a view may not flatten.
+            node.target = "reshape"
         wanted = _FUNCTIONS.get(name_of(node))
         if wanted is None or node.target is wanted or node.kwargs.keys() & {"alpha", "out", "dtype", "_stacklevel"}:
             continue

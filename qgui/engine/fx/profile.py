@@ -20,6 +20,9 @@ from qgui.engine.fx import plain
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.quantized import QuantizedModel, node_of_layer
 
+#: Least and greatest value that the only readers of a tensor let through.
+Bounds = tuple[float | None, float | None] | None
+
 
 class Watching(fx.Interpreter):
     """Runs a graph and hands each wanted value on."""
@@ -104,7 +107,7 @@ def folded_into(description: ModelDescription, graphs: Graphs, quantized: Quanti
     return {names[name]: names[nodes[name].args[0].name] for name in quantized.decisions["folded"]}
 
 
-def clamped(value: torch.Tensor, bounds: tuple[float | None, float | None] | None) -> torch.Tensor:
+def clamped(value: torch.Tensor, bounds: Bounds) -> torch.Tensor:
     """Return a value as its only readers clamp it; as it is without bounds."""
     if bounds is None or bounds == (None, None):
         return value

@@ -29,6 +29,9 @@ _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 _SMALLEST_FACTOR = 1e-8
+#: Engines whose convolutions and linear layers (oneDNN's) round the sum of scaled value and zero point. The others
+#: round first: for odd zero points a value halfway between two levels goes the other way.
+_ZERO_POINT_FIRST = frozenset({"onednn", "x86"})
 
 
 @dataclass(frozen=True)
@@ -111,15 +114,36 @@ class SimulatedLayer(nn.Module):
         self.batch_norm: Any = batch_norm
         self.relu = relu
         self.weight_fake_quantize: WeightFakeQuantize | None = None
+        #: What fake-quantizes the input, held so that it does not become a part of this layer.
+        self.input_fake_quantize: tuple[FakeQuantize, ...] = ()
+        #: What fake-quantizes the output, where the kernel adds the zero point before it rounds.
+        self.output_fake_quantize: tuple[FakeQuantize, ...] = ()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output."""
         norm = self.batch_norm
         if norm is not None and norm.training:
             y = self._normalized(x, norm)
+        elif self.input_fake_quantize and self.weight_fake_quantize is not None and not torch.is_grad_enabled():
+            y = self._in_integers(x, self.input_fake_quantize[0], self.weight_fake_quantize)
         else:
             y = self._computed(x, self._quantized(self.folded_weight()), self._folded_bias())
-        return F.relu(y) if self.relu else y
+        y = F.relu(y) if self.relu else y
+        if self.output_fake_quantize and not torch.is_grad_enabled():
+            return self.output_fake_quantize[0].rounded_with_zero_point(y)
+        return y
+
+    def _in_integers(self, x: torch.Tensor, given: FakeQuantize, weight: WeightFakeQuantize) -> torch.Tensor:
+        """Return the output from sums of whole numbers, which float32 holds exactly, as an int8 kernel adds them."""
+        levels = torch.round(x / given.scale)
+        folded = self.folded_weight()
+        scale = self._along_outputs(weight.scale, folded.dim()) if weight.scale.numel() > 1 else weight.scale
+        steps = torch.round(weight.rounded(folded) / scale)
+        sums = self._computed(levels, steps, None)
+        channel = [1, -1, *[1] * (sums.dim() - 2)] if not isinstance(self.layer, nn.Linear) else [-1]
+        y = sums * (given.scale * weight.scale).reshape(channel)
+        bias = self._folded_bias()
+        return y if bias is None else y + bias.reshape(channel)
 
     def folded_weight(self) -> torch.Tensor:
         """Return the weight with BatchNorm folded in, as it is quantized."""
@@ -128,12 +152,14 @@ class SimulatedLayer(nn.Module):
         return weight if factor is None else weight * self._along_outputs(factor, weight.dim())
 
     def _folded_bias(self) -> torch.Tensor | None:
+        """Return the bias with BatchNorm folded in, in the order of operations of `fuse_conv_bn_weights`."""
         bias: torch.Tensor | None = self.layer.bias  # type: ignore[assignment]
-        norm, factor = self.batch_norm, self._factor()
-        if norm is None or factor is None:
+        norm = self.batch_norm
+        if norm is None:
             return bias
-        folded: torch.Tensor = (-norm.running_mean if bias is None else bias - norm.running_mean) * factor
-        return folded if norm.bias is None else folded + norm.bias
+        centred: torch.Tensor = -norm.running_mean if bias is None else bias - norm.running_mean
+        folded = centred * torch.rsqrt(norm.running_var + norm.eps)
+        return folded if norm.weight is None else folded * norm.weight + norm.bias
 
     def _factor(self) -> torch.Tensor | None:
         norm = self.batch_norm
@@ -226,6 +252,20 @@ class SimulatedModel:
         self._work.to(device)
         self.module.to(device)
         return self
+
+    def lay_out(self, inputs: Collection[torch.Tensor]) -> None:
+        """Keep feature maps channels-last, a quarter faster on CPUs, unless the model looks at how they lie.
+
+        Args:
+            inputs: A sample, on the device.
+        """
+        self.module.to(memory_format=torch.channels_last)
+        self.evaluate()
+        try:
+            with torch.no_grad():
+                self.module(*inputs)
+        except RuntimeError:
+            self.module.to(memory_format=torch.contiguous_format)
 
     @property
     def has_batch_norm(self) -> bool:
@@ -414,12 +454,28 @@ class SimulatedModel:
             if isinstance(source, _LAYERS):
                 layer = SimulatedLayer(source, norms.get(node.name), relu)
                 layer.weight_fake_quantize = self._weight(node.name, layer)
+                layer.input_fake_quantize = self._given(node)
+                if layer.input_fake_quantize and self._decisions["backend"] in _ZERO_POINT_FIRST:
+                    layer.output_fake_quantize = self._taken(node)
                 self.layers[node.name] = layer
                 self.module.set_submodule(path, layer)
             elif isinstance(source, _BatchNorm):
                 self.module.set_submodule(path, nn.Sequential(source, nn.ReLU()) if relu else source)
             elif list(source.parameters()) or list(source.buffers()):
                 self.module.set_submodule(path, source)
+
+    def _given(self, node: fx.Node) -> tuple[FakeQuantize, ...]:
+        """Return what fake-quantizes the input of a node with symmetric weights."""
+        source = node.args[0]
+        found = plain.called(source, self.module) if isinstance(source, fx.Node) else None
+        decided = self._decisions["layers"].get(node.name, {}).get("weight", {})
+        symmetric = str(decided.get("qscheme", "")).endswith("_symmetric")
+        return (found,) if isinstance(found, FakeQuantize) and symmetric else ()
+
+    def _taken(self, node: fx.Node) -> tuple[FakeQuantize, ...]:
+        """Return what fake-quantizes the output of a node."""
+        readers = (plain.called(user, self.module) for user in node.users)
+        return tuple(reader for reader in readers if isinstance(reader, FakeQuantize))[:1]
 
     def _fused_norms(self) -> dict[str, nn.Module]:
         """Return the BatchNorm that is fused into a node."""
