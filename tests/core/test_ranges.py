@@ -106,7 +106,7 @@ def test_mse_loses_at_most_a_third_of_a_decibel_against_every_other_range(
     grid = GRIDS[name]
     chosen = noise(samples, ranges.chosen_qparams(Observer(ObserverKind.MSE), distribution, grid))
     ends = float(samples.min()), float(samples.max())
-    best = best_bounds(*ends, grid, lambda qparams: noise(samples, qparams), steps=40)
+    best = best_bounds(*ends, grid, lambda qparams: noise(samples, qparams), steps=50)
     assert 10 * np.log10(chosen / noise(samples, qparams_of_range(*best, grid))) <= 0.3
 
 
@@ -115,7 +115,7 @@ def test_entropy_is_no_worse_than_every_other_range(name: str, distribution: Dis
     grid = GRIDS[name]
     chosen = divergence(distribution, ranges.chosen_qparams(Observer(ObserverKind.ENTROPY), distribution, grid))
     ends = float(distribution.low[0]), float(distribution.high[0])
-    best = best_bounds(*ends, grid, lambda qparams: divergence(distribution, qparams), steps=20)
+    best = best_bounds(*ends, grid, lambda qparams: ranges.divergence(distribution, qparams), steps=50)
     assert 10 * np.log10(chosen / divergence(distribution, qparams_of_range(*best, grid))) <= 0.3
 
 
