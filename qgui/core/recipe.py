@@ -222,6 +222,4 @@ class Recipe(msgspec.Struct, frozen=True):
         if not trains or self.training == Training():
             del deciding["training"]
         content = msgspec.json.encode(deciding, order="sorted")
-        # Recipes from before there were training settings keep their hash.
-        content = content.replace(b'"training":{},', b"")
         return hashlib.sha256(content).hexdigest()[:16]

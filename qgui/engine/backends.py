@@ -40,7 +40,8 @@ def measure(
     for name in machine.backends():
         progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
         try:
-            built, _ = session.build(for_backend(untrained(recipe), name, model.description), progress)
+            moved = for_backend(untrained(recipe), name, model.description)
+            built, _ = session.build(moved, progress, with_effects=False)
             ratios[name] = _ratio(built, check, reference)
             variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
         except (QguiError, RuntimeError) as error:

@@ -141,6 +141,7 @@ def improve(
     learned: Learned,
     data: Data | None,
     progress: Progress,
+    with_effects: bool = True,
 ) -> Improved:
     """Return the weights and biases that AdaRound and bias correction give the ticked layers.
 
@@ -153,13 +154,13 @@ def improve(
         learned: Levels learned before; those learned now are added.
         data: Calibration samples to learn from and others to measure the effects on.
         progress: Told while levels are learned.
+        with_effects: Whether to measure what each step does.
 
     Raises:
         QguiError: A step needs a calibration pass or samples, and there are none.
         Cancelled: The person asked to stop.
     """
     targets = _targets(description, fused, recipe, decisions)
-    model = fingerprint(fused) if targets else ""
     improved = Improved()
     if not targets:
         return improved
@@ -167,6 +168,7 @@ def improve(
     if missing:
         why = f"nothing is known yet of what {targets[missing[0]].layer.name} reads"
         raise QguiError("Could not correct the bias", why, "Calibrate first.")
+    model = fingerprint(fused) if any(target.adaround for target in targets.values()) else ""
     _learn_missing(fused, model, targets, learned, data, progress)
     variants: dict[str, list[_Pair]] = {}
     for name, target in targets.items():
@@ -179,7 +181,7 @@ def improve(
             steps.append((levels, _corrected(target, levels, moments[name]) if target.correct_bias else bias))
         variants[name] = steps
         improved.weights[name] = (steps[-1][0], steps[-1][1].reshape(-1))
-    if data is not None:
+    if data is not None and with_effects:
         improved.effects = _effects(fused, targets, variants, data, progress)
     return improved
 

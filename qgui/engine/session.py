@@ -238,8 +238,17 @@ class Session:
         self.result = built
         return result
 
-    def build(self, recipe: Recipe, progress: Progress, trained: Trained | None = None) -> tuple[QuantizedModel, str]:
-        """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept."""
+    def build(
+        self, recipe: Recipe, progress: Progress, trained: Trained | None = None, with_effects: bool = True
+    ) -> tuple[QuantizedModel, str]:
+        """Return the model converted as a recipe says, and what was trained as a sentence; nothing is kept.
+
+        Args:
+            recipe: The person's decisions.
+            progress: Told after every step.
+            trained: What an earlier training left, to be used instead of training again.
+            with_effects: Whether to measure what the steps better than rounding do for their layers.
+        """
         model = self.opened_model
         graphs = self.graphs_for(recipe)
         decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
@@ -247,7 +256,7 @@ class Session:
         note = ""
         if model.graphs is None or graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
-        effects = dict(equalize.effects(model.description, model.graphs, graphs, recipe))
+        effects = dict(equalize.effects(model.description, model.graphs, graphs, recipe)) if with_effects else {}
         if any(rule.mode is Mode.QAT for rule in recipe.rules.values()):
             if trained is None:
                 result = self._as_trained(recipe, progress)
@@ -260,7 +269,15 @@ class Session:
             trained.decide(decisions)
         progress.step("Quantizing", 1, 3)
         improved = rounding.improve(
-            model.description, graphs.fused, recipe, decisions, self.moments, self.learned, self.data, progress
+            model.description,
+            graphs.fused,
+            recipe,
+            decisions,
+            self.moments,
+            self.learned,
+            self.data,
+            progress,
+            with_effects,
         )
         for name, more in improved.effects.items():
             effects[name] = (*effects.get(name, ()), *more)
@@ -353,7 +370,7 @@ class Session:
         result = self.trained
         if result is None or built.trained is not result.trained or result.outcome.check is not None:
             return []
-        check = training_check.check(self.opened_model, self.opened_data, result, built, progress)
+        check = training_check.check(self.model_for(built.recipe), self.opened_data, result, built, progress)
         result.outcome = msgspec.structs.replace(result.outcome, check=check)
         return [check.sentence, *check.causes]
 
