@@ -30,6 +30,7 @@ def variants() -> dict[str, tuple[str, ...]]:
         "nearest": (),
         **{step: (step,) for step in STEPS},
         "adaround_and_correct_bias": ("correct_bias", "adaround"),
+        "equalize_and_correct_bias": ("equalize", "correct_bias"),
         "all": STEPS,
     }
 
@@ -47,7 +48,7 @@ def measure(session: Session, backend: str) -> dict[str, Any]:
     for name, steps in variants().items():
         wished = stepped(session, recipe, steps)
         began = time.monotonic()
-        session.calibrate(Progress())
+        session.calibrate(Progress(), recipe=wished)
         calibrated = time.monotonic()
         result = session.quantize(wished, Progress())
         quantized = time.monotonic()
