@@ -33,6 +33,8 @@ class ActionId(enum.Enum):
     EXPORT = "export"
     MEASURE_BACKENDS = "measureBackends"
     CANCEL = "cancel"
+    PALETTE = "palette"
+    GUIDE = "guide"
     ABOUT = "about"
 
 
@@ -138,6 +140,16 @@ def action_texts() -> dict[ActionId, ActionText]:
         ),
         ActionId.CANCEL: ActionText(
             tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
+        ),
+        ActionId.PALETTE: ActionText(
+            tr("&Find an action…"),
+            tr("Find an action"),
+            tr("Type a part of its name; every action of the menus is found."),
+            "",
+            "Ctrl+Shift+P",
+        ),
+        ActionId.GUIDE: ActionText(
+            tr("&Guide"), tr("Guide"), tr("Explain the control that has the focus."), "help", key.HelpContents
         ),
         ActionId.ABOUT: ActionText(
             tr("&About QGUI"), tr("About"), tr("Version, engine and processor."), "info", None, role.AboutRole

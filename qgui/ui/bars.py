@@ -233,8 +233,10 @@ def fill_menu_bar(
     for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.TRAIN, ActionId.COMPARE, None,
                  ActionId.MEASURE_BACKENDS, None, ActionId.CANCEL):  # fmt: skip
         _add(run, actions, name)
-    _add(bar.addMenu(window.tr("&Help")), actions, ActionId.ABOUT)
-    for menu in (file_menu, edit, view, order, model, run):
+    help_menu = bar.addMenu(window.tr("&Help"))
+    for name in (ActionId.GUIDE, ActionId.PALETTE, None, ActionId.ABOUT):
+        _add(help_menu, actions, name)
+    for menu in (file_menu, edit, view, order, model, run, help_menu):
         menu.setToolTipsVisible(True)
     return bar
 

@@ -10,12 +10,10 @@ from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPa
 from PySide6.QtWidgets import (
     QDockWidget,
     QMainWindow,
-    QMessageBox,
     QStackedWidget,
     QWidget,
 )
 
-import qgui
 from qgui.core import advice
 from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
@@ -31,6 +29,7 @@ from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
+from qgui.ui.help import Help
 from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
@@ -77,6 +76,7 @@ class MainWindow(QMainWindow):
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
+        self.help = Help(self, theme, self.document)
         self._painted = False
         self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
@@ -161,7 +161,9 @@ class MainWindow(QMainWindow):
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
             ActionId.CANCEL: self.workflow.cancel,
-            ActionId.ABOUT: self.show_about,
+            ActionId.PALETTE: self.help.find_action,
+            ActionId.GUIDE: self.help.explain,
+            ActionId.ABOUT: self.help.show_about,
         }
         for name, slot in slots.items():
             self.actions_by_id[name].triggered.connect(lambda _=False, slot=slot: slot())
@@ -421,16 +423,6 @@ class MainWindow(QMainWindow):
         dialog = BackendDialog(timings, self.document.recipe.backend, self)
         dialog.chosen.connect(self.document.change_backend)
         show(dialog)
-
-    def show_about(self) -> None:
-        """Show version, engine and processor."""
-        machine = self.document.machine
-        lines = [f"QGUI {qgui.__version__}", self.tr("Quantize PyTorch models by hand and by eye. Apache License 2.0.")]
-        if machine is not None:
-            lines += [f"PyTorch {machine.torch_version}", f"{machine.cpu} ({machine.capability})"]
-        box = QMessageBox(QMessageBox.Icon.NoIcon, self.tr("About QGUI"), "\n\n".join(lines), parent=self)
-        box.setObjectName("aboutBox")
-        show(box)
 
     # Opening
 

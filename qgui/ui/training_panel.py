@@ -479,6 +479,6 @@ class TrainingPanel(QWidget):
             "samples like those of use, labels only for cross-entropy. Loss: the dots (validation) should fall with "
             "the line (batches); where the dots rise while the line falls, the best epoch lies before. Score: dots "
             "that climb from the static line towards the float line are the gain. Gradient norm: where it grows, the "
-            "learning rate is too high. Range: both ends settle as the training ends. The guide docs/qat.md says more."
+            "learning rate is too high. Range: both ends settle as the training ends. The guide says more (F1)."
         )
         self.help.tell(text if wanted else "")
