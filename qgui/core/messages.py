@@ -131,6 +131,16 @@ class SteerTraining(Command, frozen=True):
     change: Steering | None = None
 
 
+class LimitMemory(Command, frozen=True):
+    """Limit what the worker may take; answered at once, without an event.
+
+    Attributes:
+        gibibytes: The most memory, in GiB; 0 for as much as there is.
+    """
+
+    gibibytes: int
+
+
 class Compare(Command, frozen=True):
     """Measure float against quantized."""
 
@@ -351,6 +361,7 @@ class Failed(Event, frozen=True):
         next_step: What the person can do.
         details: Traceback.
         needs_trust: Whether the same command with `trust` would go on.
+        file: The file that would have to be trusted.
         needs_consent: Whether calibration would go on with the finite values only.
     """
 
@@ -359,6 +370,7 @@ class Failed(Event, frozen=True):
     next_step: str = ""
     details: str = ""
     needs_trust: bool = False
+    file: str = ""
     needs_consent: bool = False
 
 
@@ -392,6 +404,7 @@ AnyCommand = (
     | KeepTraining
     | EstimateTraining
     | SteerTraining
+    | LimitMemory
     | Compare
     | MeasureActivations
     | MeasureBackends

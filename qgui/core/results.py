@@ -290,6 +290,7 @@ class MachineDescription(msgspec.Struct, frozen=True):
         capability: Vector instruction set that torch uses.
         torch_version: Version of torch.
         devices: Devices on which layers can be trained.
+        limits_memory: Whether the memory of the engine's process can be limited.
     """
 
     cpu: str
@@ -301,3 +302,4 @@ class MachineDescription(msgspec.Struct, frozen=True):
     capability: str
     torch_version: str
     devices: tuple[str, ...] = ("cpu",)
+    limits_memory: bool = False

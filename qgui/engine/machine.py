@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from qgui.core.results import MachineDescription
+from qgui.engine import memory
 from qgui.engine.fx import plain
 
 #: Backends in the order of preference where nothing was measured; on ARM the other way round.
@@ -64,6 +65,7 @@ def describe() -> MachineDescription:
         capability=torch.backends.cpu.get_cpu_capability(),
         torch_version=str(torch.__version__),
         devices=devices(),
+        limits_memory=memory.can_limit(),
     )
 
 

@@ -206,6 +206,7 @@ def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
                 f"{path} holds Python code that would run while it is opened",
                 "Open it only if you trust whoever made it (--trust on the command line).",
                 str(error),
+                str(path),
             ) from error
         raise _broken(path, what, error) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:

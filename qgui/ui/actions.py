@@ -33,6 +33,7 @@ class ActionId(enum.Enum):
     EXPORT = "export"
     MEASURE_BACKENDS = "measureBackends"
     CANCEL = "cancel"
+    PREFERENCES = "preferences"
     PALETTE = "palette"
     GUIDE = "guide"
     ABOUT = "about"
@@ -140,6 +141,14 @@ def action_texts() -> dict[ActionId, ActionText]:
         ),
         ActionId.CANCEL: ActionText(
             tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
+        ),
+        ActionId.PREFERENCES: ActionText(
+            tr("&Preferences…"),
+            tr("Preferences"),
+            tr("Looks, threads, backend, memory limit, and which folders you trust."),
+            "settings",
+            key.Preferences,
+            role.PreferencesRole,
         ),
         ActionId.PALETTE: ActionText(
             tr("&Find an action…"),

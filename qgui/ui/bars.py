@@ -217,6 +217,8 @@ def fill_menu_bar(
         _add(edit, actions, name)
     edit.addSeparator()
     edit.addMenu(steps)
+    edit.addSeparator()
+    _add(edit, actions, ActionId.PREFERENCES)
     view = bar.addMenu(window.tr("&View"))
     view.addActions(views)
     view.addSeparator()

@@ -163,9 +163,19 @@ class Document(QObject):
         """Whether activations need to be limited to seven bits with a backend on this CPU."""
         return self.machine is not None and self.machine.reduce_range.get(backend, False)
 
-    def open_model(self, model: ModelDescription, reference: ModelReference, data: DataReference) -> None:
-        """Begin with a model and the rules that are advised for it."""
-        backend = advice.advised_backend(model, self.machine)[0] if self.machine else self.recipe.backend
+    def open_model(
+        self, model: ModelDescription, reference: ModelReference, data: DataReference, backend: str = ""
+    ) -> None:
+        """Begin with a model and the rules that are advised for it.
+
+        Args:
+            model: The model.
+            reference: Where it comes from.
+            data: Where the data comes from.
+            backend: The backend to take where this machine has it; empty for the one that is advised.
+        """
+        if self.machine is None or backend not in self.machine.backends:
+            backend = advice.advised_backend(model, self.machine)[0] if self.machine else self.recipe.backend
         mode, _ = advice.advised_mode(model)
         rules = advice.advised_rules(model, mode, backend, self.reduce_range(backend))
         self._begin(model, Recipe(backend=backend, model=reference, data=data, rules=rules), None)

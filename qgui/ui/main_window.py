@@ -26,6 +26,7 @@ from qgui.ui.dialogs.export import ExportDialog
 from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
+from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
@@ -71,6 +72,7 @@ class MainWindow(QMainWindow):
         self.document = Document(self)
         self.client = client or WorkerClient(parent=self)
         self.client.setParent(self)
+        self.client.limit_memory(settings.get(options.MEMORY_LIMIT))
         self.workflow = Workflow(self.document, self.client, settings, self)
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
@@ -161,6 +163,7 @@ class MainWindow(QMainWindow):
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
             ActionId.CANCEL: self.workflow.cancel,
+            ActionId.PREFERENCES: self.ask_for_preferences,
             ActionId.PALETTE: self.help.find_action,
             ActionId.GUIDE: self.help.explain,
             ActionId.ABOUT: self.help.show_about,
@@ -332,7 +335,7 @@ class MainWindow(QMainWindow):
             sentences.append(advice.advised_mode(model)[1])
             if self.document.machine is not None:
                 backend, why = advice.advised_backend(model, self.document.machine)
-                if backend != self.document.machine.default_backend:
+                if self.document.recipe.backend == backend != self.document.machine.default_backend:
                     sentences.append(why)
         self.workbench.introduce(" ".join(sentences))
 
@@ -374,6 +377,11 @@ class MainWindow(QMainWindow):
 
     # Dialogs
 
+    def ask_for_preferences(self) -> None:
+        """Show what holds for all models."""
+        applied = Applied(self.choose_theme, self.client.limit_memory, self.workbench.follow_settings)
+        show(PreferencesDialog(self.settings, self.document.machine, applied, self))
+
     def ask_for_model(self) -> None:
         """Let the person choose a model."""
 
@@ -403,6 +411,7 @@ class MainWindow(QMainWindow):
     def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
         """Ask whether code that a file holds may run."""
         dialog = TrustDialog(failure, self.theme, self)
+        dialog.accepted.connect(lambda: dialog.remember(self.settings))
         dialog.accepted.connect(go_on)
         show(dialog)
 

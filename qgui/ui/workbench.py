@@ -210,6 +210,11 @@ class Workbench(QWidget):
         if self.built:
             self.training_panel.set_available(reason)
 
+    def follow_settings(self) -> None:
+        """Show the number of threads as it was set elsewhere."""
+        if self.built:
+            self.compare_panel.follow_settings()
+
     def show_training(self) -> None:
         """Bring the training to the front."""
         if self.built:

@@ -114,7 +114,8 @@ class Workflow(QObject):
 
         def opened(event: messages.ModelOpened) -> None:
             self._engine_digest = None
-            self._document.open_model(event.model, event.reference, data or DataReference())
+            backend = self._settings.get(options.BACKEND)
+            self._document.open_model(event.model, event.reference, data or DataReference(), backend)
             self._tell_of_model()
             self._settings.add_recent(RecentEntry("model", event.reference.source, event.reference.weights))
             self.step_finished.emit("model")
@@ -200,7 +201,9 @@ class Workflow(QObject):
         self._client.submit(job.success(opened).failure(lambda event: self._refused(event, with_trust)))
 
     def _refused(self, event: messages.Failed, with_trust: Then) -> None:
-        if event.needs_trust:
+        if event.needs_trust and event.file and self._settings.trusts(event.file):
+            with_trust()
+        elif event.needs_trust:
             self.trust_needed.emit(event, with_trust)
         else:
             self.failed.emit(event)

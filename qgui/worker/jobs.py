@@ -13,7 +13,7 @@ from qgui.core import measured, messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.core.training_run import TrainingUpdate
-from qgui.engine import activations, backends, comparison, export, thumbnails, weights
+from qgui.engine import activations, backends, comparison, export, memory, thumbnails, weights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.engine.training_control import TrainingControl
@@ -87,12 +87,19 @@ class JobThread(threading.Thread):
                 next_step=error.next_step,
                 details=error.details or traceback.format_exc(),
                 needs_trust=isinstance(error, NeedsTrust),
+                file=error.file if isinstance(error, NeedsTrust) else "",
                 needs_consent=isinstance(error, NeedsConsent),
             )
-        except MemoryError:
-            hint = "Use a smaller batch size or fewer samples, or close other programs."
-            return messages.Failed(job=job, what="The job stopped", why="memory ran out", next_step=hint)
         except Exception as error:
+            if memory.ran_out(error):
+                return messages.Failed(
+                    job=job,
+                    what="The job stopped",
+                    why="memory ran out",
+                    next_step="Use a smaller batch size or fewer samples, close other programs, or raise the memory "
+                    "limit in the preferences.",
+                    details=str(error),
+                )
             return messages.Failed(
                 job=job,
                 what="The job stopped",
