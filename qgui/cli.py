@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui.core import legality, recipe_file, report, training_run
+from qgui.core import formats, legality, recipe_file, report, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
@@ -85,16 +85,17 @@ def parser() -> argparse.ArgumentParser:
     quantize.add_argument("--runs", type=_count, default=30, help="timed runs of each variant (default: 30)")
     quantize.add_argument("--out", type=Path, required=True, metavar="DIR", help="where recipe, report and model go")
     quantize.add_argument(
-        "--format", action="append", metavar="FORMAT", help="export format (default: torchscript and script)"
+        "--format",
+        action="append",
+        metavar="FORMAT",
+        help=f"{', '.join(formats.KEYS)} (default: {', '.join(f.key for f in formats.FORMATS if f.default)})",
     )
     _add_training(quantize)
     quantize.set_defaults(run=_quantize)
 
     export = commands.add_parser("export", help="a quantized run once more, in another format")
     export.add_argument("folder", type=Path, metavar="DIR", help="what quantize wrote")
-    export.add_argument(
-        "--format", action="append", required=True, metavar="FORMAT", help="torchscript, recipe, script"
-    )
+    export.add_argument("--format", action="append", required=True, metavar="FORMAT", help=", ".join(formats.KEYS))
     export.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the same folder)")
     export.add_argument("--trust", action="store_true", help="open files that run code of theirs")
     export.set_defaults(run=_export)
@@ -450,10 +451,7 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     if arguments.backend not in ("", FASTEST, *known):
         why = f"this machine has no engine '{arguments.backend}'"
         raise QguiError("Could not quantize", why, f"Choose {FASTEST} or one of {', '.join(known)}.")
-    formats = arguments.format or ["torchscript", "script"]
-    unknown = [name for name in formats if name not in export.FORMATS]
-    if unknown:
-        raise QguiError("Could not export", f"there is no format '{unknown[0]}'", f"Use {', '.join(export.FORMATS)}.")
+    export.refuse_unknown(arguments.format or ())
     session = _session(arguments)
     progress = _progress()
     backend = "" if arguments.backend == FASTEST else arguments.backend
@@ -472,7 +470,8 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     else:
         result = session.quantize(recipe, progress)
     found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
-    exports = export.export(session, arguments.out, formats, progress)
+    chosen = arguments.format or formats.defaults(session.opened_model.description, recipe)
+    exports = export.export(session, arguments.out, chosen, progress, arguments.threads)
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
     answer["training"] = msgspec.to_builtins(outcome)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +24,8 @@ def clean(graph: onnx.GraphProto) -> None:
     _without_identities(graph)
     _fold(graph)
     _without_clamps(graph)
-    _without_rounding_twice(graph)
     _merge_padding(graph)
+    _without_rounding_twice(graph)
     _without_unused(graph)
 
 
@@ -74,17 +73,18 @@ def _merge_padding(graph: onnx.GraphProto) -> None:
         if pad is None or pad.op_type != "Pad" or not all(uses.only_reader(n.output[0]) is not None for n in chain):
             continue
         sizes = uses.number(pad.input[1])
-        filled = uses.number(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else 0.0
+        filled = uses.number(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.float32(0)
         mode = next((a.s for a in pad.attribute if a.name == "mode"), b"constant")
         pads = next((a for a in node.attribute if a.name == "pads"), None)
         plain = mode == b"constant" and filled is not None and float(filled) == 0.0 and len(pad.input) < 4
-        if sizes is None or pads is None or not plain or not _spatial(sizes) or not _same_rounding(chain, uses):
+        if sizes is None or pads is None or not plain or not _spatial(sizes):
             continue
         half = len(sizes) // 2
         added = [*sizes[2:half], *sizes[half + 2 :]]
         pads.ints[:] = [int(a + b) for a, b in zip(pads.ints, added, strict=True)]
-        renamed[node.input[0]] = pad.input[0]
-        gone |= {id(step) for step in chain}
+        # Zero is a step of every int8 tensor: it does not matter whether it is padded before or after rounding.
+        renamed[pad.output[0]] = pad.input[0]
+        gone.add(id(pad))
     _redirect(graph, renamed, gone)
 
 
@@ -103,14 +103,6 @@ def _chain_from(value: str, uses: _Uses) -> list[onnx.NodeProto]:
 def _spatial(sizes: npt.NDArray[Any]) -> bool:
     half = len(sizes) // 2
     return not (sizes[:2].any() or sizes[half : half + 2].any()) and bool((sizes >= 0).all())
-
-
-def _same_rounding(chain: Sequence[onnx.NodeProto], uses: _Uses) -> bool:
-    """Whether what is padded has the scale and zero point of the padded."""
-    if len(chain) == 1:
-        return True
-    before = uses.made.get(chain[-1].input[0])
-    return before is not None and before.op_type == "DequantizeLinear" and _equal(before, chain[0], uses)
 
 
 def _equal(first: onnx.NodeProto, second: onnx.NodeProto, uses: _Uses) -> bool:

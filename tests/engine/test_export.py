@@ -52,7 +52,7 @@ def test_a_format_that_fails_leaves_earlier_files(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(export.FORMATS, "torchscript", full)
+    monkeypatch.setitem(export.WRITERS, "torchscript", full)
     with pytest.raises(QguiError, match="No space left on device"):
         export.export(session, folder, ["recipe", "torchscript"], QUIET)
     assert [path.name for path in folder.iterdir()] == ["recipe.json"]
