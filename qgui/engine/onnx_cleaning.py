@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +45,14 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
 def _fold(graph: onnx.GraphProto) -> None:
     """Compute what depends on small constants alone, as the shapes that PyTorch's exporter computes."""
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if _small(tensor)}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
     kept = []
     for node in graph.node:
         given = [name for name in node.input if name]
+        if node.op_type == "QuantizeLinear" and all(name in stored for name in given):
+            stored[node.output[0]] = tensor = _quantized(node, stored)
+            graph.initializer.append(tensor)
+            continue
         if node.op_type in _KEPT or node.domain or not all(name in known for name in given) or not node.output:
             kept.append(node)
             continue
@@ -55,6 +61,14 @@ def _fold(graph: onnx.GraphProto) -> None:
             known[name] = np.asarray(value)
             graph.initializer.append(numpy_helper.from_array(known[name], name))
     _replace(graph, kept)
+
+
+def _quantized(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> onnx.TensorProto:
+    """Return a constant as the integers that are read of it: OpenVINO stops at an addition of constants otherwise."""
+    value, scale, zero_point = (numpy_helper.to_array(stored[name]) for name in node.input)
+    limits = np.iinfo(zero_point.dtype)
+    steps = np.clip(np.rint(value / scale) + zero_point, limits.min, limits.max)
+    return numpy_helper.from_array(steps.astype(zero_point.dtype), node.output[0])
 
 
 def _small(tensor: onnx.TensorProto) -> bool:

@@ -23,6 +23,8 @@ from qgui.core.errors import QguiError
 Arrays = dict[str, npt.NDArray[Any]]
 #: Takes the inputs by name and returns the outputs by name.
 Program = Callable[[Mapping[str, npt.NDArray[Any]]], Arrays]
+#: Float layers stay float32: on some processors OpenVINO would compute them in bfloat16 unasked.
+_OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 _WARM_UP = 3
 _RUNS = 20
 
@@ -75,7 +77,7 @@ def open_openvino(path: Path, threads: int = 1, values: Sequence[str] = ()) -> P
         model = core.read_model(str(path))
         there = {name for node in model.get_ops() for output in node.outputs() for name in output.get_names()}
         model.add_outputs([value for value in values if value in there])
-        settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        settings = {"INFERENCE_NUM_THREADS": threads, **_OPENVINO}
         request = core.compile_model(model, "CPU", settings).create_infer_request()
     except Exception as error:
         raise QguiError("Could not open the OpenVINO file", _first_line(error), "Export it again.") from error
