@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -22,7 +23,7 @@ from torch import nn
 import qgui
 from qgui.core.errors import QguiError
 from qgui.engine import latency
-from qgui.engine.fx import describe, plain
+from qgui.engine.fx import describe
 from qgui.engine.fx.marks import DOMAIN, Marks
 from qgui.engine.fx.quantized import node_of_layer
 from qgui.engine.fx.stand_in import stand_in
@@ -55,9 +56,8 @@ def write_quantized(session: Session, path: Path) -> None:
     if opened.graphs is not None and isinstance(result.module, torch.fx.GraphModule):
         nodes = node_of_layer(opened.description, opened.graphs, result.module)
         names = {node: layer for layer, node in nodes.items()}
-    module, marks = stand_in(result.module, names, result.recipe.backend)
     facts = {"qgui.recipe_hash": result.recipe.digest(), "qgui.backend": result.recipe.backend}
-    _save(_model(session, module, marks, facts), path)
+    _save(_model(session, result.module, names, result.recipe.backend, facts), path)
 
 
 def write_float(session: Session, path: Path) -> None:
@@ -73,8 +73,7 @@ def write_float(session: Session, path: Path) -> None:
     if opened.graphs is not None:
         model = opened.graphs.fused
         names = {layer.tensor: layer.name for layer in opened.description.layers if layer.tensor}
-    module, marks = stand_in(model, names, torch.backends.quantized.engine)
-    _save(_model(session, module, marks, {}), path)
+    _save(_model(session, model, names, "", {}), path)
 
 
 def data_beside(path: Path) -> Path:
@@ -94,10 +93,15 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
     onnx.checker.check_model(str(path))
 
 
-def _model(session: Session, module: nn.Module, marks: Marks, facts: Mapping[str, str]) -> onnx.ModelProto:
-    """Return the ONNX model of what a stand-in computes."""
+def _model(
+    session: Session, model: nn.Module, names: Mapping[str, str], backend: str, facts: Mapping[str, str]
+) -> onnx.ModelProto:
+    """Return what a model computes as ONNX."""
+    module, marks = stand_in(model, names, backend)
     with tempfile.TemporaryDirectory() as folder:
-        traced = _traced(session, module.eval(), marks, Path(folder))
+        traced, branches = _traced(session, module.eval(), marks, Path(folder))
+    if branches:
+        _refuse_branches(session, model, backend)
     written = _written(traced, marks)
     clean(written.graph)
     version = helper.make_opsetid("", OPSET)
@@ -117,12 +121,16 @@ def _inputs(session: Session, size: int) -> tuple[list[str], tuple[torch.Tensor,
     return names, batch.positional(names)
 
 
-def _traced(session: Session, module: nn.Module, marks: Marks, folder: Path) -> onnx.ModelProto:
-    """Run PyTorch's exporter on a stand-in, after two runs that show which axes follow the batch."""
+def _traced(session: Session, module: nn.Module, marks: Marks, folder: Path) -> tuple[onnx.ModelProto, bool]:
+    """Run PyTorch's exporter on a stand-in, after two runs that show which axes follow the batch.
+
+    Returns:
+        The traced model, and whether it branches on the values of tensors.
+    """
     names, inputs = _inputs(session, 2)
     whole = MainOutput(module, tuple(names) if session.opened_model.graphs is None else ())
     path = folder / "traced.onnx"
-    with torch.no_grad(), plain.quiet(), warnings.catch_warnings(record=True) as caught:
+    with torch.no_grad(), _as_written(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             for size in (2, 3):
@@ -136,15 +144,25 @@ def _traced(session: Session, module: nn.Module, marks: Marks, folder: Path) -> 
                 input_names=names,
                 output_names=[OUTPUT],
                 dynamic_axes={name: {0: "batch"} for name in (*names, OUTPUT)},
-                custom_opsets={DOMAIN: 1},
+                custom_opsets={DOMAIN: 1} if marks.table else None,
             )
         except (OSError, QguiError):
             raise
         except Exception as error:
             raise _not_expressible(session, error) from error
-    if any("Python boolean" in str(warning.message) for warning in caught):
-        _refuse_branches(session)
-    return onnx.load(path)
+    return onnx.load(path), any("Python boolean" in str(warning.message) for warning in caught)
+
+
+@contextmanager
+def _as_written() -> Iterator[None]:
+    """Let attention be computed operation by operation, and the exporter print nothing."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._jit_set_onnx_log_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _not_expressible(session: Session, error: Exception) -> QguiError:
@@ -164,12 +182,11 @@ def _not_expressible(session: Session, error: Exception) -> QguiError:
     return QguiError("Could not export to ONNX", why, hint, str(error))
 
 
-def _refuse_branches(session: Session) -> None:
+def _refuse_branches(session: Session, model: nn.Module, backend: str) -> None:
     """Refuse a model whose control flow depends on the data, as far as other inputs show it."""
-    result = session.quantized_model
     batches = list(session.check_batches(8))
     try:
-        latency.torchscript(result.module, result.recipe.backend, batches[0], batches)
+        latency.torchscript(model, backend, batches[0], batches)
     except latency.NotTraceable as error:
         hint = "Export the Python script, which runs the model's own code."
         raise QguiError("Could not export to ONNX", str(error), hint) from error

@@ -25,6 +25,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 Program = Callable[[Mapping[str, npt.NDArray[Any]]], Arrays]
 #: Float layers stay float32: on some processors OpenVINO would compute them in bfloat16 unasked.
 _OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+#: Characters of an error that are told.
+_TOLD = 300
 _WARM_UP = 3
 _RUNS = 20
 
@@ -105,8 +107,10 @@ def _with_outputs(path: Path, values: Sequence[str]) -> bytes:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+    """Return what an error says first; OpenVINO says before where in its own code it was raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception from src")] or lines
+    return told[0][:_TOLD] if told else type(error).__name__
 
 
 def save_samples(path: Path, samples: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:

@@ -144,7 +144,6 @@ class ExportDialog(QDialog):
         table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         table.horizontalHeader().setStretchLastSection(True)
-        table.setMinimumHeight(self.fontMetrics().height() * 8)
         table.hide()
         return table
 
@@ -197,7 +196,8 @@ class ExportDialog(QDialog):
             grid.addWidget(self.sentences[key], place, 1)
         layout.addLayout(grid)
         layout.addWidget(self.message)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.table)
+        layout.addStretch(1)
         layout.addLayout(buttons)
 
     def chosen_formats(self) -> tuple[str, ...]:
@@ -286,23 +286,25 @@ class ExportDialog(QDialog):
                 if column == 2 or column > 3:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(row, column, item)
-        failed = [BY_KEY[entry.format].title for entry in exports if not entry.verified]
+        failed = [f"{BY_KEY[entry.format].title}: {entry.message}" for entry in exports if not entry.verified]
         checked = max((entry.samples for entry in exports), default=0)
         sentence = self.tr("Every file was loaded again and gave the same outputs for {count} samples.")
-        self.message.setText(
-            self.tr("Not all formats gave the same outputs: {formats}.").format(formats=", ".join(failed))
-            if failed
-            else sentence.format(count=checked)
-        )
+        self.message.setText("\n".join(failed) if failed else sentence.format(count=checked))
+        self.table.resizeColumnsToContents()
+        frame = 2 * self.table.frameWidth()
+        height = self.table.verticalHeader().length() + self.table.horizontalHeader().sizeHint().height()
+        self.table.setMinimumSize(self.table.horizontalHeader().length() + frame, height + frame)
         self.table.show()
         self.open_folder.show()
         self.export.setText(self.tr("Export again"))
-        self.adjustSize()
+        self.resize(self.size().expandedTo(self.sizeHint()))
 
     def _texts(self, entry: ExportResult) -> tuple[str, ...]:
         """Return what a row of the table says."""
-        verified = self.tr("✓ same outputs") if entry.verified else self.tr("✕ {why}").format(why=entry.message)
-        if entry.verified and entry.max_abs_diff is None:
+        verified = self.tr("✓ same outputs") if entry.verified else self.tr("✕ other outputs")
+        if not entry.verified and entry.max_abs_diff is None:
+            verified = self.tr("✕ not possible") if not entry.path else self.tr("✕ not opened")
+        elif entry.verified and entry.max_abs_diff is None:
             verified = self.tr("✓ read again")
         elif entry.verified and entry.max_abs_diff:
             verified = self.tr("✓ same but for rounding")
