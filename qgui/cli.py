@@ -456,6 +456,7 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     progress = _progress()
     backend = "" if arguments.backend == FASTEST else arguments.backend
     recipe = _recipe_of(session, arguments, given, backend)
+    export.refuse_impossible(session.opened_model.description, recipe, arguments.format or ())
     if any(recipe.rule(layer.name).needs_statistics for layer in session.opened_model.description.layers):
         session.calibrate(progress, recipe=recipe)
     timings: tuple[BackendTiming, ...] = ()
@@ -613,8 +614,7 @@ def _summary(
         told = [f"{t.backend} {t.median_ms:.2f} ms" if t.median_ms is not None else f"{t.backend} -" for t in timings]
         lines.append(f"Backends measured: {', '.join(told)}")
     for export in exports:
-        mark = "verified" if export.verified else f"NOT verified: {export.message}"
-        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {mark})")
+        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {export.checked})")
     lines.append(f"Report: {out / 'report.html'}")
     return "\n".join(lines)
 
@@ -627,7 +627,7 @@ def _export(arguments: argparse.Namespace) -> tuple[Any, str]:
     progress = _progress()
     session, recipe = runs.restore(arguments.folder, progress, arguments.trust)
     exports = export.export(session, arguments.out or arguments.folder, arguments.format, progress)
-    lines = [f"{e.format}: {e.path} ({'verified' if e.verified else 'NOT verified: ' + e.message})" for e in exports]
+    lines = [f"{e.format}: {e.path} ({e.checked})" for e in exports]
     return {"exports": [msgspec.to_builtins(e) for e in exports], "recipe_hash": recipe.digest()}, "\n".join(lines)
 
 

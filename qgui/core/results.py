@@ -244,6 +244,15 @@ class ExportResult(msgspec.Struct, frozen=True):
     samples: int = 0
     parting_layer: str = ""
 
+    @property
+    def checked(self) -> str:
+        """What the verification found, in a few words."""
+        if not self.verified:
+            return f"NOT verified: {self.message}"
+        if self.sqnr_db is None or self.latency_ms is None:
+            return "verified"
+        return f"verified, {self.sqnr_db:.1f} dB, {self.latency_ms:.2f} ms"
+
 
 class DataDescription(msgspec.Struct, frozen=True):
     """What is known of opened data.

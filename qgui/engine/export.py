@@ -15,6 +15,8 @@ import numpy as np
 
 from qgui.core import formats as known
 from qgui.core.errors import QguiError
+from qgui.core.layers import ModelDescription
+from qgui.core.recipe import Recipe
 from qgui.core.results import ExportResult
 from qgui.engine import check_samples, fidelity, latency, onnx_programs
 from qgui.engine.check_samples import CheckSamples
@@ -35,15 +37,15 @@ INT8_DB = 40.0
 _ROUNDING_DB = 3.0
 
 
-def refuse_impossible(session: Session, formats: Sequence[str]) -> None:
-    """Raise before any work is done for formats that cannot carry the quantized model.
+def refuse_impossible(model: ModelDescription, recipe: Recipe, formats: Sequence[str]) -> None:
+    """Raise before any work is done for formats that cannot carry a model quantized as a recipe says.
 
     Raises:
         QguiError: A format is unknown, its runtime is missing, or layers cannot be written in it; they are named.
     """
     refuse_unknown(formats)
     for name in formats:
-        why, hint = known.why_not(name, session.opened_model.description, session.quantized_model.recipe)
+        why, hint = known.why_not(name, model, recipe)
         if why:
             raise QguiError(f"Could not export as {known.BY_KEY[name].title}", why, hint)
 
@@ -78,7 +80,7 @@ def export(
             files are untouched.
         Cancelled: The person asked to stop.
     """
-    refuse_impossible(session, formats)
+    refuse_impossible(session.opened_model.description, session.quantized_model.recipe, formats)
     try:
         with staged(folder) as staging:
             samples = check_samples.write(session, staging.scratch, progress)
