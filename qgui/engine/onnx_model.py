@@ -17,6 +17,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from google.protobuf.message import EncodeError
 from onnx import helper
 from torch import nn
 
@@ -102,8 +103,12 @@ def _model(
         traced, branches = _traced(session, module.eval(), marks, Path(folder))
     if branches:
         _refuse_branches(session, model, backend)
-    written = _written(traced, marks)
-    clean(written.graph)
+    try:
+        written = _written(traced, marks)
+        clean(written.graph)
+    except EncodeError as error:
+        why = "one weight alone has more than 2 GB, which protobuf does not allow"
+        raise QguiError("Could not export to ONNX", why, "Export TorchScript.") from error
     version = helper.make_opsetid("", OPSET)
     del written.opset_import[:]
     written.opset_import.append(version)
@@ -138,7 +143,7 @@ def _traced(session: Session, module: nn.Module, marks: Marks, folder: Path) -> 
             torch.onnx.export(
                 whole,
                 inputs,
-                path,
+                str(path),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=names,

@@ -11,19 +11,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from qgui.core import recipe_file
 from qgui.core.errors import QguiError
 from qgui.engine import onnx_programs
-from qgui.engine.fx import plain
 
 _WARM_UP = 3
 _RUNS = 20
 
 
-def torchscript(path: Path, samples: Path, outputs: Path) -> dict[str, object]:
+def torchscript(path: Path, samples: Path, outputs: Path, threads: int) -> dict[str, object]:
     """Store what a TorchScript program computes from samples, and return the median time of one in ms."""
+    import torch
+
+    from qgui.engine.fx import plain
+
+    plain.silence()
+    torch.set_num_threads(threads)
     stored = torch.load(samples, weights_only=True)
     with plain.engine(stored["backend"]), torch.inference_mode():
         program = torch.jit.load(str(path))
@@ -33,7 +36,7 @@ def torchscript(path: Path, samples: Path, outputs: Path) -> dict[str, object]:
         return {"latency_ms": _latency(program, given[0])}
 
 
-def _latency(program: Callable[..., Any], tensors: Sequence[torch.Tensor]) -> float:
+def _latency(program: Callable[..., Any], tensors: Sequence[Any]) -> float:
     times = []
     for turn in range(-_WARM_UP, _RUNS):
         began = time.perf_counter()
@@ -45,7 +48,6 @@ def _latency(program: Callable[..., Any], tensors: Sequence[torch.Tensor]) -> fl
 
 def main(arguments: Sequence[str]) -> int:
     """Print what the check found as one JSON object."""
-    plain.silence()
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=["torchscript", "recipe"])
     parser.add_argument("file", type=Path)
@@ -53,13 +55,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--outputs", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
     found: dict[str, object]
     try:
         if given.kind == "recipe":
             found = {"recipe_hash": recipe_file.load(given.file).digest()}
         else:
-            found = torchscript(given.file, given.samples, given.outputs)
+            found = torchscript(given.file, given.samples, given.outputs, given.threads)
     except (RuntimeError, OSError, QguiError) as error:
         found = {"problem": str(error).strip().splitlines()[0]}
     sys.stdout.write(json.dumps(found) + "\n")
