@@ -61,9 +61,12 @@ def opened(model: str, given: argparse.Namespace) -> Session:
 
 
 def recipe_of(session: Session, given: argparse.Namespace) -> Recipe:
-    """Return the static recipe, with the bias corrected as NNCF does too."""
+    """Return the static recipe, with the bias corrected as NNCF does too, and with AdaRound where that is asked for."""
     recipe = session.advised_recipe(given.backend, Mode.STATIC)
-    rules = {name: msgspec.structs.replace(rule, correct_bias=True) for name, rule in recipe.rules.items()}
+    rules = {
+        name: msgspec.structs.replace(rule, correct_bias=True, adaround=given.adaround)
+        for name, rule in recipe.rules.items()
+    }
     return legality.corrected_recipe(recipe.with_rules(rules), session.opened_model.description.layers)[0]
 
 
@@ -185,10 +188,11 @@ def latency(
 
 
 def accuracy(session: Session, contenders: dict[str, Callable[[int], Program]]) -> dict[str, Any]:
-    """Return top-1 and output SQNR of each against the float model in torch, on the evaluation samples."""
+    """Return top-1, the share of the float model's classes kept, and output SQNR of each, on the evaluation samples."""
     data, names = session.opened_data, session.opened_model.given
     open_ones = {name: make(2) for name, make in contenders.items()}
     right: dict[str, int] = dict.fromkeys(("torch float", "torch int8", *open_ones), 0)
+    kept: dict[str, int] = dict.fromkeys(right, 0)
     noise: dict[str, float] = dict.fromkeys(right, 0.0)
     signal, count = 0.0, 0
     with torch.inference_mode():
@@ -200,11 +204,16 @@ def accuracy(session: Session, contenders: dict[str, Callable[[int], Program]]) 
             count += len(reference)
             for name, output in outputs.items():
                 noise[name] += float(np.square(output - reference, dtype=np.float64).sum())
+                kept[name] += int((output.argmax(1) == reference.argmax(1)).sum())
                 if batch.target is not None:
                     right[name] += int((output.argmax(1) == batch.target.numpy()).sum())
     labelled = session.opened_data.reference.source.startswith("folder:")
     return {
-        name: {"top1": right[name] / count if labelled else None, "sqnr_db": ranges.decibel(signal, noise[name])}
+        name: {
+            "top1": right[name] / count if labelled else None,
+            "same_as_float": kept[name] / count,
+            "sqnr_db": ranges.decibel(signal, noise[name]),
+        }
         for name in right
     }
 
@@ -245,6 +254,7 @@ def main() -> int:
     parser.add_argument("--std", type=_triple, default=start.std)
     parser.add_argument("--interpolation", default=start.interpolation)
     parser.add_argument("--backend", default="onednn", help="of the recipe (default: onednn)")
+    parser.add_argument("--adaround", action="store_true", help="learn how weights are rounded (about two minutes)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--json", action="store_true")
