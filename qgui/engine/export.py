@@ -41,9 +41,8 @@ def refuse_impossible(model: ModelDescription, recipe: Recipe, formats: Sequence
     """Raise before any work is done for formats that cannot carry a model quantized as a recipe says.
 
     Raises:
-        QguiError: A format is unknown, its runtime is missing, or layers cannot be written in it; they are named.
+        QguiError: The runtime of a format is missing, or layers cannot be written in it; they are named.
     """
-    refuse_unknown(formats)
     for name in formats:
         why, hint = known.why_not(name, model, recipe)
         if why:
@@ -80,6 +79,7 @@ def export(
             files are untouched.
         Cancelled: The person asked to stop.
     """
+    refuse_unknown(formats)
     refuse_impossible(session.opened_model.description, session.quantized_model.recipe, formats)
     try:
         with staged(folder) as staging:
