@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui.core import legality, recipe_file, report, training_run
+from qgui.core import formats, legality, recipe_file, report, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
@@ -85,16 +85,17 @@ def parser() -> argparse.ArgumentParser:
     quantize.add_argument("--runs", type=_count, default=30, help="timed runs of each variant (default: 30)")
     quantize.add_argument("--out", type=Path, required=True, metavar="DIR", help="where recipe, report and model go")
     quantize.add_argument(
-        "--format", action="append", metavar="FORMAT", help="export format (default: torchscript and script)"
+        "--format",
+        action="append",
+        metavar="FORMAT",
+        help=f"{', '.join(formats.KEYS)} (default: {', '.join(f.key for f in formats.FORMATS if f.default)})",
     )
     _add_training(quantize)
     quantize.set_defaults(run=_quantize)
 
     export = commands.add_parser("export", help="a quantized run once more, in another format")
     export.add_argument("folder", type=Path, metavar="DIR", help="what quantize wrote")
-    export.add_argument(
-        "--format", action="append", required=True, metavar="FORMAT", help="torchscript, recipe, script"
-    )
+    export.add_argument("--format", action="append", required=True, metavar="FORMAT", help=", ".join(formats.KEYS))
     export.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the same folder)")
     export.add_argument("--trust", action="store_true", help="open files that run code of theirs")
     export.set_defaults(run=_export)
@@ -450,14 +451,12 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     if arguments.backend not in ("", FASTEST, *known):
         why = f"this machine has no engine '{arguments.backend}'"
         raise QguiError("Could not quantize", why, f"Choose {FASTEST} or one of {', '.join(known)}.")
-    formats = arguments.format or ["torchscript", "script"]
-    unknown = [name for name in formats if name not in export.FORMATS]
-    if unknown:
-        raise QguiError("Could not export", f"there is no format '{unknown[0]}'", f"Use {', '.join(export.FORMATS)}.")
+    export.refuse_unknown(arguments.format or ())
     session = _session(arguments)
     progress = _progress()
     backend = "" if arguments.backend == FASTEST else arguments.backend
     recipe = _recipe_of(session, arguments, given, backend)
+    export.refuse_impossible(session.opened_model.description, recipe, arguments.format or ())
     if any(recipe.rule(layer.name).needs_statistics for layer in session.opened_model.description.layers):
         session.calibrate(progress, recipe=recipe)
     timings: tuple[BackendTiming, ...] = ()
@@ -472,7 +471,8 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     else:
         result = session.quantize(recipe, progress)
     found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
-    exports = export.export(session, arguments.out, formats, progress)
+    chosen = arguments.format or formats.defaults(session.opened_model.description, recipe)
+    exports = export.export(session, arguments.out, chosen, progress, arguments.threads)
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
     answer["training"] = msgspec.to_builtins(outcome)
@@ -614,8 +614,7 @@ def _summary(
         told = [f"{t.backend} {t.median_ms:.2f} ms" if t.median_ms is not None else f"{t.backend} -" for t in timings]
         lines.append(f"Backends measured: {', '.join(told)}")
     for export in exports:
-        mark = "verified" if export.verified else f"NOT verified: {export.message}"
-        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {mark})")
+        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {export.checked})")
     lines.append(f"Report: {out / 'report.html'}")
     return "\n".join(lines)
 
@@ -628,7 +627,7 @@ def _export(arguments: argparse.Namespace) -> tuple[Any, str]:
     progress = _progress()
     session, recipe = runs.restore(arguments.folder, progress, arguments.trust)
     exports = export.export(session, arguments.out or arguments.folder, arguments.format, progress)
-    lines = [f"{e.format}: {e.path} ({'verified' if e.verified else 'NOT verified: ' + e.message})" for e in exports]
+    lines = [f"{e.format}: {e.path} ({e.checked})" for e in exports]
     return {"exports": [msgspec.to_builtins(e) for e in exports], "recipe_hash": recipe.digest()}, "\n".join(lines)
 
 

@@ -174,11 +174,13 @@ class Export(Command, frozen=True):
 
     Attributes:
         folder: Where to write.
-        formats: Which of `torchscript`, `recipe`, `script`.
+        formats: Keys of `core.formats`.
+        threads: Threads with which the written files are run.
     """
 
     folder: str
     formats: tuple[str, ...]
+    threads: int = 1
 
 
 class WeightRanges(Command, frozen=True):

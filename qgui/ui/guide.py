@@ -23,6 +23,7 @@ _EXPLAINED_BY = {
     "ranges": "plots",
     "overview": "plots",
     "compare": "plots",
+    "export": "formats",
     "layerPanel": "fusion",
     "inspector": "modes",
 }

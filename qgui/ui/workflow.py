@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Signal
 
 from qgui.core import messages, recipe_file
 from qgui.core.errors import QguiError
+from qgui.core.formats import BY_KEY
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import BackendTiming, MachineDescription, QuantizeResult, SampleDescription
 from qgui.ui import formatting
@@ -323,14 +324,15 @@ class Workflow(QObject):
         """Write files and verify each; quantizes first where the decisions changed."""
 
         def write() -> None:
-            command = messages.Export(folder=str(folder), formats=formats)
+            threads = self._settings.get(options.THREADS)
+            command = messages.Export(folder=str(folder), formats=formats, threads=threads)
             self._client.submit(self._job(command, self.tr("Exporting")).success(exported))
 
         def exported(event: messages.Exported) -> None:
             self._document.set_exports(event.exports)
-            failed = ", ".join(entry.format for entry in event.exports if not entry.verified)
+            failed = ", ".join(BY_KEY[entry.format].title for entry in event.exports if not entry.verified)
             if failed:
-                sentence = self.tr("Exported to {folder}, but not all files gave the same outputs: {formats}.")
+                sentence = self.tr("Exported to {folder}, but not all formats gave the same outputs: {formats}.")
                 self._document.notice.emit(sentence.format(folder=folder, formats=failed))
             else:
                 self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))

@@ -145,7 +145,7 @@ class JobThread(threading.Thread):
                 timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)
             case messages.Export():
-                exports = export.export(session, Path(command.folder), command.formats, progress)
+                exports = export.export(session, Path(command.folder), command.formats, progress, command.threads)
                 return messages.Exported(job=job, exports=exports)
             case messages.WeightRanges():
                 weights.write_ranges(session.model_for(command.recipe), command.layer, Path(command.path))

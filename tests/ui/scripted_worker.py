@@ -12,7 +12,7 @@ import numpy as np
 import ui_samples
 
 from qgui.core import measured, messages, statistics
-from qgui.core.results import BackendTiming, ExportResult
+from qgui.core.results import BackendTiming
 from qgui.core.training import Training
 from qgui.core.training_run import CHECKPOINT
 
@@ -82,7 +82,7 @@ class Script:
                 path = Path(command.folder) / "model.pt"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"int8")
-                return messages.Exported(job=job, exports=(ExportResult("torchscript", str(path), 4, True, 0.0),))
+                return messages.Exported(job=job, exports=ui_samples.exports(path))
             case messages.WeightRanges():
                 write_weight(Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)

@@ -16,6 +16,7 @@ from qgui.core.results import (
     Accuracy,
     Comparison,
     DataDescription,
+    ExportResult,
     Interval,
     Latency,
     LayerResult,
@@ -282,3 +283,12 @@ def checkpoint(recipe: Recipe) -> Checkpoint:
 
 def estimate(recipe: Recipe) -> TrainingEstimate:
     return TrainingEstimate(in_numbers(recipe), 80, 20, 40, 0.5, 250.0)
+
+
+def exports(path: Path) -> tuple[ExportResult, ...]:
+    """Return one export that computes the same and one that does not."""
+    told = "The fresh process computes other outputs. The first layer where they part: head."
+    return (
+        ExportResult("torchscript", str(path), 4, True, 0.0, "", 1.0, 200.0, 0.8, samples=8),
+        ExportResult("onnx", str(path.with_name("model.onnx")), 4, False, 3.1, told, 0.5, 3.2, 0.4, samples=8),
+    )
