@@ -16,11 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core import legality
+from qgui.core import decisions, legality
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
 from qgui.core.recipe import Mode, Observer, ObserverKind
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui.choice_box import ChoiceBox
 from qgui.ui.choices import Choice, mode_choices, mode_sentence, scheme_label
 from qgui.ui.document import Document

@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu, QWidget
 
+from qgui.core import decisions
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, WeightDtype, WeightScheme
-from qgui.ui import decisions
 from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
 from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.document import Document

@@ -12,9 +12,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core import legality
+from qgui.core import decisions, legality
 from qgui.core.recipe import Mode, ObserverKind
-from qgui.ui import decisions
 from qgui.ui.choices import observer_label, scheme_label
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document

@@ -38,6 +38,7 @@ class Workflow(QObject):
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
             `backends`, `measure`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
+        misfits_found: A tuple of `Misfit` of an opened recipe, and a tuple of sentences about it.
         progressed: The `Progress` of the job that is shown.
         settled: No job runs or waits any more, however the last one ended.
     """
@@ -48,6 +49,7 @@ class Workflow(QObject):
     done = Signal(str)
     step_finished = Signal(str)
     backends_measured = Signal(object)
+    misfits_found = Signal(object, object)
     progressed = Signal(object)
     settled = Signal()
 
@@ -164,14 +166,13 @@ class Workflow(QObject):
         def opened(event: messages.ModelOpened) -> None:
             self._engine_digest = None
             given = msgspec.structs.replace(recipe, model=event.reference)
-            changed = self._document.open_recipe(event.model, given, path)
+            misfits = self._document.open_recipe(event.model, given, path)
             self._tell_of_model()
             at_once()
             if path is not None:
                 self._settings.add_recent(RecentEntry("recipe", str(path)))
-            if changed:
-                sentence = self.tr("Rules that this model or machine does not allow were corrected: {layers}")
-                self._document.notice.emit(sentence.format(layers=", ".join(changed)))
+            if misfits:
+                self.misfits_found.emit(misfits, ())
             self.step_finished.emit("model")
             if recipe.data.source:
                 self.open_data(recipe.data, then=then)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import DataReference, Mode, ModelReference
-from qgui.ui import decisions
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import RUNS, Settings
 from qgui.ui.theme import Theme

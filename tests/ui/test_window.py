@@ -23,9 +23,8 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from qgui.core import recipe_file
+from qgui.core import decisions, recipe_file
 from qgui.core.recipe import DataReference, Mode, ModelReference, ObserverKind
-from qgui.ui import decisions
 from qgui.ui.actions import ActionId
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
