@@ -476,7 +476,8 @@ class Document(QObject):
         advised = self._advised(self.model, self.recipe.backend)
         after = self._fitted(fitting.given_back(self.recipe, heads, advised)).recipe
         if after != self.recipe:
-            self.undo_stack.push(ChangeRecipe(self, self.tr("Take back decisions"), after))
+            text = self.tr("Follow rules by pattern") if self.recipe.patterns else self.tr("As advised")
+            self.undo_stack.push(ChangeRecipe(self, text, after))
 
     def _fitted(self, recipe: Recipe, model: ModelDescription | None = None) -> Fitted:
         model = model or self.model

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
-from qgui.core import messages, recipe_file
+from qgui.core import fitting, messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import BackendTiming, MachineDescription, QuantizeResult, SampleDescription
@@ -135,6 +135,19 @@ class Workflow(QObject):
             self.failed.emit(failure_of(error))
             return
         self._open_decisions(recipe, path, trust, then)
+
+    def apply_recipe(self, path: Path) -> None:
+        """Take the decisions of a recipe file for the open model, and tell what does not fit."""
+        try:
+            recipe = recipe_file.load(path)
+        except QguiError as error:
+            self.failed.emit(failure_of(error))
+            return
+        notes = fitting.travel_notes(recipe, self._document.recipe.model)
+        misfits = self._document.apply_recipe(recipe)
+        self.done.emit(self.tr("Applied the decisions of {name}.").format(name=path.name))
+        if misfits or notes:
+            self.misfits_found.emit(misfits, notes)
 
     def restore(self, recipe: Recipe, path: Path | None, restored: Then) -> None:
         """Open decisions that were saved automatically.
