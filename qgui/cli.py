@@ -17,7 +17,7 @@ import msgspec
 import qgui
 from qgui import cli_recipe
 from qgui.cli_recipe import count
-from qgui.core import legality, recipe_file, report, training_run
+from qgui.core import legality, recipe_file, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
 from qgui.core.plan import ActivationRanges
@@ -32,6 +32,8 @@ from qgui.core.recipe import (
     WeightSetting,
 )
 from qgui.core.recipe_file import write_atomically
+from qgui.core.report import page, sentences
+from qgui.core.report.content import ReportContent, dated
 from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeResult
 
 FASTEST = "fastest"
@@ -410,10 +412,19 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
     answer |= {"training": msgspec.to_builtins(outcome), "recipe": cli_recipe.told_in_json(recipe, told)}
-    page = report.html(
-        session.opened_model.description, session.opened_data.describe(), machine.describe(), found, exports
+    told_all = ReportContent(
+        model=session.opened_model.description,
+        recipe=session.quantized_model.recipe,
+        made=dated(),
+        version=qgui.__version__,
+        data=session.opened_data.describe(),
+        machine=machine.describe(),
+        ranges=session.activations,
+        comparison=found,
+        training=outcome,
+        exports=tuple(exports),
     )
-    write_atomically(arguments.out / "report.html", page.encode())
+    write_atomically(arguments.out / "report.html", page.html(told_all).encode())
     write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
     summary = _summary(found, exports, timings, arguments.out)
     return answer, "\n".join([*result.notes, summary]) if outcome is not None else summary
@@ -428,7 +439,7 @@ def _train(
     session: Any, recipe: Recipe, progress: Any, folder: Path, resume: bool
 ) -> tuple[training_run.TrainingOutcome, QuantizeResult]:
     def tell(update: training_run.TrainingUpdate) -> None:
-        for line in report.training_lines(update):
+        for line in sentences.training_lines(update):
             sys.stderr.write(f"{line}\n")
 
     try:
@@ -500,7 +511,7 @@ def _calibration_of(session: Any) -> dict[str, Any] | None:
 def _summary(
     comparison: Comparison, exports: Sequence[ExportResult], timings: Sequence[BackendTiming], out: Path
 ) -> str:
-    lines = report.comparison_lines(comparison)
+    lines = sentences.comparison_lines(comparison)
     if timings:
         told = [f"{t.backend} {t.median_ms:.2f} ms" if t.median_ms is not None else f"{t.backend} -" for t in timings]
         lines.append(f"Backends measured: {', '.join(told)}")
