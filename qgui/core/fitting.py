@@ -226,7 +226,8 @@ def _why_other(rule: Rule, legal: Rule, layer: Layer, backend: str) -> list[str]
     lost = len(rule.weight.channel_bounds) - len(legal.weight.channel_bounds)
     if lost:
         channels = layer.weight_shape[0] if layer.weight_shape else 0
-        told.append(f"{lost} bounds of single channels are left out: its weight has {channels} output channels.")
+        what = "One bound of a single channel is" if lost == 1 else f"{lost} bounds of single channels are"
+        told.append(f"{what} left out: its weight has {channels} output channels.")
     told += [
         f"{step} is left out. {legality.step_reasons(layer, legal, backend)[step]}"
         for step in STEPS

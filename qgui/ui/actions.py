@@ -21,6 +21,7 @@ class ActionId(enum.Enum):
     OPEN_DATA = "openData"
     SAVE = "save"
     SAVE_AS = "saveAs"
+    SAVE_REPORT = "saveReport"
     CLOSE_MODEL = "closeModel"
     QUIT = "quit"
     UNDO = "undo"
@@ -87,6 +88,11 @@ def action_texts() -> dict[ActionId, ActionText]:
         ActionId.SAVE: ActionText(tr("&Save"), tr("Save"), tr("Save the decisions as a .qgui file."), "save", key.Save),
         ActionId.SAVE_AS: ActionText(
             tr("Save &as…"), tr("Save as"), tr("Save the decisions under another name."), "", key.SaveAs
+        ),
+        ActionId.SAVE_REPORT: ActionText(
+            tr("Save &report…"),
+            tr("Save report"),
+            tr("Write what is known of the model as one web page, to read, send or print."),
         ),
         ActionId.CLOSE_MODEL: ActionText(
             tr("&Close model"), tr("Close"), tr("Close the model and go back to the start page."), "", key.Close

@@ -210,7 +210,7 @@ def fill_menu_bar(
     bar = window.menuBar()
     file_menu = bar.addMenu(window.tr("&File"))
     for name in (ActionId.OPEN_MODEL, ActionId.OPEN_DATA, ActionId.OPEN_RECIPE, ActionId.APPLY_RECIPE, None,
-                 ActionId.SAVE, ActionId.SAVE_AS, None, ActionId.EXPORT, None,
+                 ActionId.SAVE, ActionId.SAVE_AS, None, ActionId.EXPORT, ActionId.SAVE_REPORT, None,
                  ActionId.CLOSE_MODEL, ActionId.QUIT):  # fmt: skip
         _add(file_menu, actions, name)
     edit = bar.addMenu(window.tr("&Edit"))

@@ -37,6 +37,8 @@ from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.recovery import Autosave
+from qgui.ui.report_file import NAME as REPORT
+from qgui.ui.report_file import ReportFile
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
@@ -77,6 +79,7 @@ class MainWindow(QMainWindow):
         self.workflow = Workflow(self.document, self.client, settings, self)
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
+        self.report = ReportFile(self.document, self.training, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self.help = Help(self, theme, self.document)
@@ -151,6 +154,7 @@ class MainWindow(QMainWindow):
             ActionId.OPEN_RECIPE: self.filing.ask_for_recipe,
             ActionId.APPLY_RECIPE: self.filing.ask_for_other_recipe,
             ActionId.RULES: self.ask_for_rules,
+            ActionId.SAVE_REPORT: self.report.ask,
             ActionId.SAVE: self.filing.save,
             ActionId.SAVE_AS: self.filing.save_as,
             ActionId.CLOSE_MODEL: lambda: self.filing.leave(self.document.close_model),
@@ -204,6 +208,9 @@ class MainWindow(QMainWindow):
         workflow.consent_needed.connect(self.ask_for_consent)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
+        workflow.exported.connect(lambda folder: self.report.write(folder / REPORT))
+        self.report.written.connect(lambda path: self._on_done(self.tr("Report: {path}").format(path=path)))
+        self.report.failed.connect(self.show_failure)
         workflow.misfits_found.connect(self.show_misfits)
         workflow.step_finished.connect(self._on_step)
         self.training.began.connect(self.workbench.show_training)

@@ -30,6 +30,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
             ActionId.OPEN_DATA,
             ActionId.SAVE,
             ActionId.SAVE_AS,
+            ActionId.SAVE_REPORT,
             ActionId.CLOSE_MODEL,
             ActionId.FILTER,
             ActionId.SELECT_MATCHING,

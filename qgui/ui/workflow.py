@@ -38,6 +38,7 @@ class Workflow(QObject):
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
             `backends`, `measure`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
+        exported: The folder into which files were exported.
         misfits_found: A tuple of `Misfit` of an opened recipe, and a tuple of sentences about it.
         progressed: The `Progress` of the job that is shown.
         settled: No job runs or waits any more, however the last one ended.
@@ -49,6 +50,7 @@ class Workflow(QObject):
     done = Signal(str)
     step_finished = Signal(str)
     backends_measured = Signal(object)
+    exported = Signal(object)
     misfits_found = Signal(object, object)
     progressed = Signal(object)
     settled = Signal()
@@ -335,9 +337,9 @@ class Workflow(QObject):
 
         def write() -> None:
             command = messages.Export(folder=str(folder), formats=formats)
-            self._client.submit(self._job(command, self.tr("Exporting")).success(exported))
+            self._client.submit(self._job(command, self.tr("Exporting")).success(written))
 
-        def exported(event: messages.Exported) -> None:
+        def written(event: messages.Exported) -> None:
             self._document.set_exports(event.exports)
             failed = ", ".join(entry.format for entry in event.exports if not entry.verified)
             if failed:
@@ -345,6 +347,7 @@ class Workflow(QObject):
                 self._document.notice.emit(sentence.format(folder=folder, formats=failed))
             else:
                 self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))
+            self.exported.emit(folder)
             self.step_finished.emit("export")
             then()
 

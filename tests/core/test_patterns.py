@@ -254,7 +254,7 @@ def test_on_another_model_what_does_not_fit_is_listed_with_reasons_and_the_rest_
     assert "no such layer" in told["gone"]
     assert "fused into conv1" in told["bn1"]
     assert "cannot be dynamic and is float instead" in told["conv1"]
-    assert told["fc"] == "1 bounds of single channels are left out: its weight has 10 output channels."
+    assert told["fc"] == "One bound of a single channel is left out: its weight has 10 output channels."
     assert "cannot be float16 and is qint8 instead" in told["layer3.0.conv1"]
     assert found.recipe.rule("fc").weight.channel_bounds == ((2, 0.5),)
     assert found.recipe.rule("layer3.0.conv2").adaround

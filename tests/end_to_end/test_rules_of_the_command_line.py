@@ -83,7 +83,7 @@ def test_a_recipe_of_another_model_applies_what_fits_and_tells_the_rest(qgui: Ru
     misfits = {misfit["subject"]: misfit["why"] for misfit in outcome.json["recipe"]["misfits"]}
     assert misfits == {
         "extra": "the model has no such layer; its rule is left out.",
-        "head": "1 bounds of single channels are left out: its weight has 3 output channels.",
+        "head": "One bound of a single channel is left out: its weight has 3 output channels.",
     }
     assert "extra: the model has no such layer" in outcome.err
     assert "was made for" in outcome.err

@@ -92,6 +92,6 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     first = -(-low // step)
     found = []
     while first * step <= high + step * 1e-9:
-        found.append(first * step)
+        found.append(first * step + 0.0)
         first += 1
     return found

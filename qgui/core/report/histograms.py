@@ -34,6 +34,7 @@ class Histogram:
         zero_point: The int8 value that stands for 0.
         sqnr_db: Predicted ratio in dB.
         clipped: Share of values outside the range.
+        trained: Whether a training moved the range on from there.
     """
 
     layer: str
@@ -45,6 +46,7 @@ class Histogram:
     zero_point: int
     sqnr_db: float
     clipped: float
+    trained: bool
 
 
 def histograms(ranges: ActivationRanges, recipe: Recipe) -> Iterator[Histogram]:
@@ -60,10 +62,11 @@ def histograms(ranges: ActivationRanges, recipe: Recipe) -> Iterator[Histogram]:
             choice = ranges.choice(layer.tensor, ranges.setting(layer.tensor, recipe))
         except QguiError:
             continue
-        yield _told(layer.name, ranges.statistics(layer.tensor), choice)
+        trained = recipe.rule(layer.name).mode is Mode.QAT
+        yield _told(layer.name, ranges.statistics(layer.tensor), choice, trained)
 
 
-def _told(layer: str, statistics: TensorStatistics, choice: Choice) -> Histogram:
+def _told(layer: str, statistics: TensorStatistics, choice: Choice, trained: bool) -> Histogram:
     qparams = choice.qparams
     low, high = float(qparams.low[0]), float(qparams.high[0])
     return Histogram(
@@ -76,6 +79,7 @@ def _told(layer: str, statistics: TensorStatistics, choice: Choice) -> Histogram
         int(qparams.zero_point[0]),
         choice.sqnr_db,
         choice.clipped,
+        trained,
     )
 
 

@@ -51,7 +51,7 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "patterns": [(rule.pattern, patterns.settings_line(rule)) for rule in content.recipe.patterns],
         "own": sorted(content.recipe.own_layers) if content.recipe.patterns else [],
         "comparison": comparison,
-        "lines": comparison_lines(comparison) if comparison is not None else [],
+        "lines": comparison_lines(comparison, latencies=False) if comparison is not None else [],
         "latency_plot": plots.latency_bars(comparison.latencies) if comparison and comparison.latencies else None,
         "sqnr_plot": plots.sqnr_bars(comparison.layers) if comparison is not None else None,
         "histograms": list(histograms.histograms(ranges, content.recipe)) if ranges is not None else [],

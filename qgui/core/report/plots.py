@@ -113,10 +113,11 @@ def _panel(
     for tick in [tick for tick in ticks(first, last) if tick == int(tick)]:
         drawing.text(left + (tick - first) * across, base + 16, f"{tick:g}", "middle", "small")
     drawing.text(left + width, base + 30, "epoch", "end", "small")
-    for name, value in marks:
+    for place, (name, value) in enumerate(marks):
         y = base - (value - low) * up
         drawing.line(left, y, left + width, y, f"level {name}")
-        drawing.text(left + width - 2, y - 4, name, "end", "small")
+        side, anchor = (left + width - 2, "end") if place else (left + 2, "start")
+        drawing.text(side, y - 4, name, anchor, "small")
     for name, curve in curves:
         points = zip(epochs, curve, strict=True)
         places = [(left + (x - first) * across, base - (y - low) * up) for x, y in points if math.isfinite(y)]

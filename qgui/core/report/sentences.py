@@ -6,8 +6,13 @@ from qgui.core.results import Accuracy, Comparison
 from qgui.core.training_run import TrainingUpdate, told_score
 
 
-def comparison_lines(comparison: Comparison) -> list[str]:
-    """Return what a comparison found, a sentence a line."""
+def comparison_lines(comparison: Comparison, latencies: bool = True) -> list[str]:
+    """Return what a comparison found, a sentence a line.
+
+    Args:
+        comparison: What was measured.
+        latencies: Whether to tell the latency of each variant.
+    """
     lines = []
     before, after, delta = comparison.float_accuracy, comparison.quantized_accuracy, comparison.accuracy_delta
     if before is not None and after is not None and delta is not None:
@@ -24,7 +29,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     lines.extend(
         f"Latency, {latency.subject} {latency.runtime}: median {latency.median_ms:.2f} ms, "
         f"p95 {latency.p95_ms:.2f} ms, {latency.runs} runs"
-        for latency in comparison.latencies
+        for latency in (comparison.latencies if latencies else ())
     )
     best = comparison.best_latency("quantized")
     threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"

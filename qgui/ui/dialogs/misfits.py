@@ -48,7 +48,7 @@ class MisfitDialog(QDialog):
         for number, note in enumerate(notes):
             layout.addWidget(self._text(f"misfitNote{number}", note))
         layout.addLayout(self._build_buttons())
-        self.setMinimumHeight(self.fontMetrics().height() * (12 + 2 * min(len(misfits), 8)) if misfits else 0)
+        self.setMinimumHeight(self.fontMetrics().height() * (8 + 2 * min(len(misfits), 10)) if misfits else 0)
 
     def _summary(self) -> str:
         if not self._misfits:
