@@ -209,11 +209,12 @@ def fill_menu_bar(
     """Fill the window's menu bar."""
     bar = window.menuBar()
     file_menu = bar.addMenu(window.tr("&File"))
-    for name in (ActionId.OPEN_MODEL, ActionId.OPEN_DATA, ActionId.OPEN_RECIPE, None, ActionId.SAVE, ActionId.SAVE_AS,
-                 None, ActionId.EXPORT, None, ActionId.CLOSE_MODEL, ActionId.QUIT):  # fmt: skip
+    for name in (ActionId.OPEN_MODEL, ActionId.OPEN_DATA, ActionId.OPEN_RECIPE, ActionId.APPLY_RECIPE, None,
+                 ActionId.SAVE, ActionId.SAVE_AS, None, ActionId.EXPORT, ActionId.SAVE_REPORT, None,
+                 ActionId.CLOSE_MODEL, ActionId.QUIT):  # fmt: skip
         _add(file_menu, actions, name)
     edit = bar.addMenu(window.tr("&Edit"))
-    for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
+    for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.RULES, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
         _add(edit, actions, name)
     edit.addSeparator()
     edit.addMenu(steps)

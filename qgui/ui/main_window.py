@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from qgui.core import advice
+from qgui.core.fitting import Misfit
 from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.core.results import BackendTiming, MachineDescription
@@ -24,9 +25,11 @@ from qgui.ui.bars import WindowBar, fill_menu_bar
 from qgui.ui.dialogs.backends import BackendDialog
 from qgui.ui.dialogs.export import ExportDialog
 from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
+from qgui.ui.dialogs.misfits import MisfitDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
+from qgui.ui.dialogs.rules import RulesDialog
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
@@ -35,6 +38,8 @@ from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.recovery import Autosave
+from qgui.ui.report_file import NAME as REPORT
+from qgui.ui.report_file import ReportFile
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
@@ -76,6 +81,7 @@ class MainWindow(QMainWindow):
         self.workflow = Workflow(self.document, self.client, settings, self)
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
+        self.report = ReportFile(self.document, self.training, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self.help = Help(self, theme, self.document)
@@ -148,6 +154,9 @@ class MainWindow(QMainWindow):
             ActionId.OPEN_MODEL: self.ask_for_model,
             ActionId.OPEN_DATA: self.ask_for_data,
             ActionId.OPEN_RECIPE: self.filing.ask_for_recipe,
+            ActionId.APPLY_RECIPE: self.filing.ask_for_other_recipe,
+            ActionId.RULES: self.ask_for_rules,
+            ActionId.SAVE_REPORT: self.report.ask,
             ActionId.SAVE: self.filing.save,
             ActionId.SAVE_AS: self.filing.save_as,
             ActionId.CLOSE_MODEL: lambda: self.filing.leave(self.document.close_model),
@@ -202,6 +211,10 @@ class MainWindow(QMainWindow):
         workflow.consent_needed.connect(self.ask_for_consent)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
+        workflow.exported.connect(lambda folder: self.report.write(folder / REPORT))
+        self.report.written.connect(lambda path: self._on_done(self.tr("Report: {path}").format(path=path)))
+        self.report.failed.connect(self.show_failure)
+        workflow.misfits_found.connect(self.show_misfits)
         workflow.step_finished.connect(self._on_step)
         self.training.began.connect(self.workbench.show_training)
         self.layer_panel.selection_changed.connect(self._on_selection)
@@ -432,6 +445,19 @@ class MainWindow(QMainWindow):
         dialog = BackendDialog(timings, self.document.recipe.backend, self)
         dialog.chosen.connect(self.document.change_backend)
         show(dialog)
+
+    def ask_for_rules(self) -> None:
+        """Let the person decide by pattern; a new rule begins with the type of the selected layer."""
+        selected = self.document.layer(next(iter(self.layer_panel.selected_layers()), ""))
+        dialog = RulesDialog(self.document, selected.type if selected is not None else "", self)
+        dialog.decided.connect(self.document.change_patterns)
+        show(dialog)
+
+    def show_misfits(self, misfits: tuple[Misfit, ...], notes: tuple[str, ...]) -> None:
+        """Show what of a recipe does not fit the model, and keep it in the log."""
+        for misfit in misfits:
+            self.workbench.log_panel.add("warning", str(misfit))
+        show(MisfitDialog(misfits, notes, self))
 
     # Opening
 

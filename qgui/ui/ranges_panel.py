@@ -17,12 +17,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core import legality, ranges
+from qgui.core import decisions, legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer, Tensor
 from qgui.core.plan import ActivationRanges, Choice
 from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
 from qgui.ui.best_observers import BestButton, BestObservers, adjustable_owners

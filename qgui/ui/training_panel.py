@@ -17,12 +17,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core import legality, ranges
+from qgui.core import decisions, legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.recipe import Mode
 from qgui.core.training import Training, parts
 from qgui.core.training_run import TrainingEstimate, told_score
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui.actions import ActionId
 from qgui.ui.banner import Banner
 from qgui.ui.document import Document

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
-from qgui.core import messages, recipe_file
+from qgui.core import fitting, messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.formats import BY_KEY
 from qgui.core.recipe import DataReference, ModelReference, Recipe
@@ -39,6 +39,8 @@ class Workflow(QObject):
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
             `backends`, `measure`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
+        exported: The folder into which files were exported.
+        misfits_found: A tuple of `Misfit` of an opened recipe, and a tuple of sentences about it.
         progressed: The `Progress` of the job that is shown.
         settled: No job runs or waits any more, however the last one ended.
     """
@@ -49,6 +51,8 @@ class Workflow(QObject):
     done = Signal(str)
     step_finished = Signal(str)
     backends_measured = Signal(object)
+    exported = Signal(object)
+    misfits_found = Signal(object, object)
     progressed = Signal(object)
     settled = Signal()
 
@@ -136,6 +140,19 @@ class Workflow(QObject):
             return
         self._open_decisions(recipe, path, trust, then)
 
+    def apply_recipe(self, path: Path) -> None:
+        """Take the decisions of a recipe file for the open model, and tell what does not fit."""
+        try:
+            recipe = recipe_file.load(path)
+        except QguiError as error:
+            self.failed.emit(failure_of(error))
+            return
+        notes = fitting.travel_notes(recipe, self._document.recipe.model)
+        misfits = self._document.apply_recipe(recipe)
+        self.done.emit(self.tr("Applied the decisions of {name}.").format(name=path.name))
+        if misfits or notes:
+            self.misfits_found.emit(misfits, notes)
+
     def restore(self, recipe: Recipe, path: Path | None, restored: Then) -> None:
         """Open decisions that were saved automatically.
 
@@ -166,14 +183,13 @@ class Workflow(QObject):
         def opened(event: messages.ModelOpened) -> None:
             self._engine_digest = None
             given = msgspec.structs.replace(recipe, model=event.reference)
-            changed = self._document.open_recipe(event.model, given, path)
+            misfits = self._document.open_recipe(event.model, given, path)
             self._tell_of_model()
             at_once()
             if path is not None:
                 self._settings.add_recent(RecentEntry("recipe", str(path)))
-            if changed:
-                sentence = self.tr("Rules that this model or machine does not allow were corrected: {layers}")
-                self._document.notice.emit(sentence.format(layers=", ".join(changed)))
+            if misfits:
+                self.misfits_found.emit(misfits, ())
             self.step_finished.emit("model")
             if recipe.data.source:
                 self.open_data(recipe.data, then=then)
@@ -326,9 +342,9 @@ class Workflow(QObject):
         def write() -> None:
             threads = self._settings.get(options.THREADS)
             command = messages.Export(folder=str(folder), formats=formats, threads=threads)
-            self._client.submit(self._job(command, self.tr("Exporting")).success(exported))
+            self._client.submit(self._job(command, self.tr("Exporting")).success(written))
 
-        def exported(event: messages.Exported) -> None:
+        def written(event: messages.Exported) -> None:
             self._document.set_exports(event.exports)
             failed = ", ".join(BY_KEY[entry.format].title for entry in event.exports if not entry.verified)
             if failed:
@@ -336,6 +352,7 @@ class Workflow(QObject):
                 self._document.notice.emit(sentence.format(folder=folder, formats=failed))
             else:
                 self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))
+            self.exported.emit(folder)
             self.step_finished.emit("export")
             then()
 

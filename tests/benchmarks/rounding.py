@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from qgui.core import legality
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
 from qgui.engine import score
 from qgui.engine.fx import plain
@@ -38,7 +37,7 @@ def variants() -> dict[str, tuple[str, ...]]:
 def stepped(session: Session, recipe: Recipe, steps: tuple[str, ...]) -> Recipe:
     """Return a recipe with steps ticked wherever they may be."""
     rules = {name: msgspec.structs.replace(rule, **dict.fromkeys(steps, True)) for name, rule in recipe.rules.items()}
-    return legality.corrected_recipe(recipe.with_rules(rules), session.opened_model.description.layers)[0]
+    return session.fitted(recipe.with_rules(rules)).recipe
 
 
 def measure(session: Session, backend: str) -> dict[str, Any]:

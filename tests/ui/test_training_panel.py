@@ -10,11 +10,10 @@ import ui_samples
 from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
-from qgui.core import legality, messages
+from qgui.core import decisions, legality, messages
 from qgui.core.recipe import Mode
 from qgui.core.training import Training
 from qgui.core.training_run import StepPoint, TrainingUpdate
-from qgui.ui import decisions
 from qgui.ui.actions import ActionId
 from qgui.ui.document import Document
 from qgui.ui.main_window import MainWindow

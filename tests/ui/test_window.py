@@ -24,10 +24,9 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from qgui.core import recipe_file
+from qgui.core import decisions, recipe_file
 from qgui.core.layers import Layer
 from qgui.core.recipe import DataReference, Mode, ModelReference, ObserverKind, Rule
-from qgui.ui import decisions
 from qgui.ui.actions import ActionId
 from qgui.ui.dialogs.export import ExportDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
