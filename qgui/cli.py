@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import qgui
+from qgui import cli_bench
 from qgui.core import legality, recipe_file, report, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
@@ -98,7 +99,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the same folder)")
     export.add_argument("--trust", action="store_true", help="open files that run code of theirs")
     export.set_defaults(run=_export)
-    for command in (layers, ranges, quantize, export):
+    bench = cli_bench.add(commands, _count, _progress, _table)
+    for command in (layers, ranges, quantize, export, bench):
         command.add_argument("--json", action="store_true", help="print one JSON object")
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return top
@@ -137,7 +139,7 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
         "--data",
         required=required,
         default="",
-        help="example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
+        help="example:digits, folder:PATH, imagenet:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
     )
     command.add_argument("--calibrate", type=_count, default=start.calibrate, metavar="N", help="calibration samples")
     command.add_argument("--evaluate", type=int, default=0, metavar="N", help="evaluation samples (0: all others)")
