@@ -12,6 +12,8 @@ from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, RowState
 from qgui.core.errors import QguiError
 from qgui.core.published import PublishedRow
 
+#: What gives what a row lacks.
+OPTIONS = {"images": "--images", "weights": "--download or --weights", "mrpc": "--mrpc", "bert": "--bert"}
 #: Makes the progress of a job, and a table of a header and rows.
 MakeProgress = Callable[[], Any]
 MakeTable = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
@@ -105,8 +107,16 @@ def _runnable(rows: Sequence[PublishedRow], states: dict[str, RowState], *, name
     if lacking and (named or not ready):
         row = lacking[0]
         why = "something is missing"
-        raise QguiError(f"Could not run {row.title} ({row.table})", why, " ".join(states[row.key].missing))
+        raise QguiError(f"Could not run {row.title} ({row.table})", why, _needs(states[row.key]))
     return ready
+
+
+def _needs(state: RowState) -> str:
+    """Return what a row lacks, each with the option that gives it."""
+    told = [
+        f"{x.sentence.rstrip('.')} ({OPTIONS[x.kind]})." if x.kind in OPTIONS else x.sentence for x in state.missing
+    ]
+    return " ".join(told)
 
 
 def _text(
@@ -127,7 +137,7 @@ def _text(
         for row in chosen:
             result = kept.get(row.key)
             told = benchmark_text.remarks(row, result, benchmarks.why_stale(result, *here) if result else "")
-            told = told or [f"Not run. {' '.join(states[row.key].missing)}".strip()]
+            told = told or [f"Not run. {_needs(states[row.key])}".strip()]
             parts.append(f"{row.title}: {' '.join(told)}")
         parts.append("")
     devices = [f"{row.title} on {row.device} ({row.note})" for row in rows if row.device]

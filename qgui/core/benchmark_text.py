@@ -15,6 +15,11 @@ HEADERS: dict[Table, tuple[str, ...]] = {
     "latency": ("model", "mode", "published ms", "faster", "here ms", "faster", "than best float", "measured"),
     "accuracy": ("model", "mode", "published", "here", "difference", "samples", "measured"),
 }
+#: Names of the cells of a line.
+COLUMNS: dict[Table, tuple[str, ...]] = {
+    "latency": ("title", "mode", "published", "speedup", "here", "faster", "faster_than_best", "measured"),
+    "accuracy": ("title", "mode", "published", "here", "difference", "samples", "measured"),
+}
 NOTHING = "-"
 
 
@@ -34,6 +39,12 @@ def published_pair(row: PublishedRow) -> str:
 def times(ratio: float | None) -> str:
     """Return by what something is faster."""
     return NOTHING if ratio is None else f"{ratio:.1f}×"
+
+
+def plain_difference(row: PublishedRow, value: float) -> str:
+    """Return a difference in points or as F1, with its sign."""
+    text = f"{value:+.3f}" if row.is_text else f"{100 * value:+.1f} points"
+    return text.replace("-", "\u2212")
 
 
 def difference(row: PublishedRow, interval: Interval | None) -> str:
@@ -80,7 +91,7 @@ def remarks(row: PublishedRow, result: BenchmarkResult | None, stale: str) -> li
     if result.accuracy is not None and result.accuracy.float_interval is not None:
         spans = (result.accuracy.float_interval, result.accuracy.int8_interval)
         low, high = (f"{100 * s.low:.1f} to {100 * s.high:.1f} %" for s in spans if s is not None)
-        told.append(f"95 % interval of all images: float {low}, int8 {high}.")
+        told.append(f"95 % interval: float {low}, int8 {high}.")
     return [*told, *result.notes]
 
 
@@ -107,7 +118,7 @@ def answer(
                 "device": row.device,
                 "note": row.note,
             },
-            "missing": list(states[row.key].missing),
+            "missing": [missing.sentence for missing in states[row.key].missing],
             "result": None,
             "stale": "",
         }

@@ -6,6 +6,7 @@ import datetime
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import platformdirs
@@ -47,22 +48,37 @@ class BenchmarkSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     runs: int = 30
 
 
+class Missing(msgspec.Struct, frozen=True):
+    """Something without which a row cannot be run.
+
+    Attributes:
+        kind: What it is.
+        sentence: What to do about it.
+    """
+
+    kind: Literal["images", "weights", "mrpc", "bert", "package"]
+    sentence: str
+
+
 class RowState(msgspec.Struct, frozen=True):
     """Whether a row can be run with some settings.
 
     Attributes:
         key: Of the row.
-        missing: What is missing and what to do, a sentence each; empty where the row can be run.
+        missing: What is missing; empty where the row can be run.
         plan: What running it does, as a sentence.
         download_mb: Megabytes that running it downloads once the person agrees; 0 for none.
-        weights_file: Name of the file of weights that is missing; empty where none is.
     """
 
     key: str
-    missing: tuple[str, ...]
+    missing: tuple[Missing, ...]
     plan: str
     download_mb: float = 0.0
-    weights_file: str = ""
+
+    @property
+    def needs(self) -> str:
+        """What is missing, as sentences."""
+        return " ".join(missing.sentence for missing in self.missing)
 
 
 class TimedVariant(msgspec.Struct, frozen=True):

@@ -129,7 +129,7 @@ def _open_images(
     session.open_data(reference)
     opened = session.opened_data
     used = "calibrate and train" if trains else "calibrate"
-    return [f"{len(opened.calibration)} of the validation images {used} and are not evaluated (published: others)."]
+    return [f"{len(opened.calibration)} of the validation images {used} and are not evaluated."]
 
 
 def _open_text(session: Session, settings: BenchmarkSettings) -> list[str]:

@@ -60,7 +60,7 @@ def sources_of(row: PublishedRow, weights: Path | None) -> tuple[ModelReference,
     else:
         model, data = ModelReference(f"torchvision:{row.name}", str(weights or "")), "random:1x3x224x224"
         kind = "torchvision's weights" if weights else "Random weights"
-        note = f"{kind}, random images of 224 x 224: the time does not depend on them."
+        note = f"{kind}, random images of 224 × 224: the time does not depend on them."
     return model, DataReference(source=data, calibrate=_CALIBRATION, evaluate=_CALIBRATION), note
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import qgui
-from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, RowState
+from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, Missing, RowState
 from qgui.core.errors import QguiError
 from qgui.core.published import BERT_TOKENS, ROWS, PublishedRow, row_of
 from qgui.core.recipe import Mode
@@ -47,18 +47,20 @@ def state(row: PublishedRow, settings: BenchmarkSettings) -> RowState:
         return RowState(row.key, tuple(_missing_text(settings)), _text_plan(settings))
     missing = []
     if not settings.images:
-        missing.append("Choose the folder of ImageNet validation images (--images).")
+        missing.append(Missing("images", "Choose the folder of ImageNet validation images."))
     elif not Path(settings.images).expanduser().is_dir():
-        missing.append(f"There is no folder {settings.images}: choose that of the ImageNet validation images.")
+        why = f"There is no folder {settings.images}: choose that of the ImageNet validation images."
+        missing.append(Missing("images", why))
     weights = pretrained.published(row.name)
     wanted = pretrained.find(weights, settings.weights) is None
     if wanted and not settings.download:
-        missing.append(
-            f"The weights are not on this machine: let them be downloaded ({weights.megabytes:.0f} MB, --download), "
-            f"or choose the folder that holds {weights.file} (--weights)."
+        why = (
+            f"The weights are not on this machine: let them be downloaded ({weights.megabytes:.0f} MB), or choose the "
+            f"folder that holds {weights.file}."
         )
+        missing.append(Missing("weights", why))
     size = weights.megabytes if wanted else 0.0
-    return RowState(row.key, tuple(missing), _image_plan(row, settings), size, weights.file if wanted else "")
+    return RowState(row.key, tuple(missing), _image_plan(row, settings), size)
 
 
 def run(
@@ -77,9 +79,9 @@ def run(
         Cancelled: The person asked to stop.
     """
     row, began = row_of(key), time.monotonic()
-    lacking = state(row, settings).missing
+    lacking = state(row, settings).needs
     if lacking:
-        raise QguiError(f"Could not run {row.title} ({row.table})", "something is missing", " ".join(lacking))
+        raise QguiError(f"Could not run {row.title} ({row.table})", "something is missing", lacking)
     plain.silence()
     figures, accuracy = None, None
     if row.table == "latency":
@@ -113,7 +115,7 @@ def _latency_plan(row: PublishedRow, settings: BenchmarkSettings) -> str:
     if row.is_text:
         kind = "transformers' BERT-base" if bert.has_transformers() else "an encoder of BERT-base's shape in torch.nn"
         return f"Measures {kind} with random weights: {BERT_TOKENS} tokens, batch 1, {threads}."
-    return f"Measures the model on an image of 224 x 224, batch 1, {threads}; random weights take the same time."
+    return f"Measures the model on an image of 224 × 224, batch 1, {threads}; random weights take the same time."
 
 
 def _image_plan(row: PublishedRow, settings: BenchmarkSettings) -> str:
@@ -133,19 +135,21 @@ def _text_plan(settings: BenchmarkSettings) -> str:
     return f"Quantizes the fine-tuned BERT dynamically and evaluates {count} sentence pairs of {BERT_TOKENS} tokens."
 
 
-def _missing_text(settings: BenchmarkSettings) -> list[str]:
+def _missing_text(settings: BenchmarkSettings) -> list[Missing]:
     missing = []
     if not bert.has_transformers():
-        missing.append("The package transformers is not installed: pip install 'qgui[transformers]'.")
+        why = "The package transformers is not installed: pip install 'qgui[transformers]'."
+        missing.append(Missing("package", why))
     if not settings.mrpc:
-        missing.append("Choose the file dev.tsv of GLUE's MRPC (--mrpc).")
+        missing.append(Missing("mrpc", "Choose the file dev.tsv of GLUE's MRPC."))
     elif not Path(settings.mrpc).expanduser().is_file():
-        missing.append(f"There is no file {settings.mrpc}: choose the dev.tsv of GLUE's MRPC.")
+        missing.append(Missing("mrpc", f"There is no file {settings.mrpc}: choose the dev.tsv of GLUE's MRPC."))
     if not settings.bert:
-        missing.append(
-            "Choose the folder of a BERT fine-tuned on MRPC (--bert). The published one is unpacked from "
-            f"{FINE_TUNED_BERT}; no hash of it is published, so it is not downloaded from here."
+        why = (
+            f"Choose the folder of a BERT fine-tuned on MRPC; the published one is unpacked from {FINE_TUNED_BERT} "
+            "(PyTorch publishes no hash of it, so it is not downloaded from here)."
         )
+        missing.append(Missing("bert", why))
     elif not Path(settings.bert).expanduser().is_dir():
-        missing.append(f"There is no folder {settings.bert}: choose that of the fine-tuned BERT.")
+        missing.append(Missing("bert", f"There is no folder {settings.bert}: choose that of the fine-tuned BERT."))
     return missing

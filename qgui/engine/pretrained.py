@@ -139,7 +139,7 @@ def download(weights: PublishedWeights, progress: Progress) -> Path:
 
 
 def _fetch(weights: PublishedWeights, path: Path, progress: Progress) -> None:
-    phase = f"Downloading {weights.file}"
+    phase = f"Downloading {weights.file}, megabytes"
     progress.step(phase, 0, 0)
     with urllib.request.urlopen(weights.url, timeout=_PATIENCE_S) as answer, path.open("wb") as file:
         total = int(answer.headers.get("Content-Length") or 0) or round(weights.megabytes * 1e6)
@@ -147,5 +147,4 @@ def _fetch(weights: PublishedWeights, path: Path, progress: Progress) -> None:
         while chunk := answer.read(_CHUNK):
             file.write(chunk)
             done += len(chunk)
-            # In tenths of a megabyte, so that what is shown can be read.
-            progress.step(phase, done // 100_000, max(total // 100_000, 1))
+            progress.step(phase, done // 1_000_000, max(total // 1_000_000, 1))
