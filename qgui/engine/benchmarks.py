@@ -125,8 +125,8 @@ def _image_plan(row: PublishedRow, settings: BenchmarkSettings) -> str:
     if not settings.training_images:
         return f"Quantizes statically, not as published, and evaluates {count} images."
     return (
-        f"Trains on {settings.training_images} images with distillation from the float model (minutes; the time is "
-        f"measured and told before it begins) and evaluates {count} images."
+        f"Trains on {settings.training_images} images with distillation from the float model (some minutes; how many "
+        f"is measured and logged before it begins) and evaluates {count} images."
     )
 
 

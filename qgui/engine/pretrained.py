@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -115,36 +119,49 @@ def download(weights: PublishedWeights, progress: Progress) -> Path:
     """
     target = cache() / weights.file
     partial = target.with_name(f".{weights.file}.part")
-    hint = f"Check the connection, or download {weights.url} elsewhere and choose the folder it lies in."
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(weights, partial, progress)
+        with partial.open("wb") as file:
+            for chunk in _fetched(weights, progress):
+                file.write(chunk)
         if not has_digest(partial, weights.digest):
             why = f"what came from {weights.url} has another SHA-256 than its name says"
             raise QguiError(WHAT, why, "Try again later; nothing was kept.")
         partial.replace(target)
-    except urllib.error.URLError as error:
-        why = f"{weights.url} cannot be reached ({error.reason})"
-        raise QguiError(WHAT, why, hint) from error
-    except TimeoutError as error:
-        raise QguiError(WHAT, f"{weights.url} does not answer", hint) from error
     except OSError as error:
-        why = f"{target} cannot be written ({error.strerror or error})"
-        raise QguiError(
-            WHAT, why, "Free some space or choose another folder for torch's cache (TORCH_HOME)."
-        ) from error
+        full = "Free some space, or choose another folder for torch's cache (TORCH_HOME)."
+        raise QguiError(WHAT, f"{target} cannot be written ({error.strerror or error})", full) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return target
 
 
-def _fetch(weights: PublishedWeights, path: Path, progress: Progress) -> None:
+def _fetched(weights: PublishedWeights, progress: Progress) -> Iterator[bytes]:
+    """Yield the content of a file on the server.
+
+    Raises:
+        QguiError: There is no connection, or it broke.
+    """
     phase = f"Downloading {weights.file}, megabytes"
     progress.step(phase, 0, 0)
-    with urllib.request.urlopen(weights.url, timeout=_PATIENCE_S) as answer, path.open("wb") as file:
-        total = int(answer.headers.get("Content-Length") or 0) or round(weights.megabytes * 1e6)
-        done = 0
-        while chunk := answer.read(_CHUNK):
-            file.write(chunk)
-            done += len(chunk)
-            progress.step(phase, done // 1_000_000, max(total // 1_000_000, 1))
+    hint = f"Check the connection, or download {weights.url} elsewhere and choose the folder it lies in."
+    try:
+        with urllib.request.urlopen(weights.url, timeout=_PATIENCE_S) as answer:
+            total = int(answer.headers.get("Content-Length") or 0) or round(weights.megabytes * 1e6)
+            done = 0
+            while chunk := _read(answer, weights, hint):
+                yield chunk
+                done += len(chunk)
+                progress.step(phase, done // 1_000_000, max(total // 1_000_000, 1))
+    except urllib.error.URLError as error:
+        raise QguiError(WHAT, f"{weights.url} cannot be reached ({error.reason})", hint) from error
+
+
+def _read(answer: Any, weights: PublishedWeights, hint: str) -> bytes:
+    try:
+        chunk: bytes = answer.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        why = f"the connection to {weights.url} broke ({error or type(error).__name__})"
+        raise QguiError(WHAT, why, hint) from error
+    return chunk

@@ -98,10 +98,10 @@ class BenchmarkPanel(QWidget):
         yield from self._add_table("accuracy", self.tr("Accuracy"), self._accuracy_sentence())
         self._column.addStretch(1)
         self._show_settings()
-        self.built = True
         yield
         self.work.changed.connect(self.refresh)
         self.refresh()
+        self.built = True
 
     def _build_head(self) -> QHBoxLayout:
         self.back = QPushButton(self.tr("Back"), self)
@@ -110,7 +110,12 @@ class BenchmarkPanel(QWidget):
         self.back.setToolTip(self.tr("Return to the model; rows that run go on."))
         self.back.clicked.connect(self.left)
         source = f'<a href="{published.SOURCE_URL}">{published.SOURCE}</a>'
-        title = QLabel(self.tr("<b>Published and here</b> &nbsp; Published: {source}").format(source=source), self)
+        title = QLabel(
+            self.tr("<b>Benchmarks</b> &nbsp; What PyTorch published ({source}), and this machine").format(
+                source=source
+            ),
+            self,
+        )
         title.setObjectName("benchmarkSource")
         title.setToolTip(published.SOURCE_URL)
         title.setOpenExternalLinks(True)
@@ -263,8 +268,8 @@ class BenchmarkPanel(QWidget):
         work = self.work
         self.trouble.tell(work.trouble)
         for key, shown in self.rows.items():
-            problem, running = work.problems.get(key, ""), key in work.running
-            shown.show_state(work.states.get(key), work.results.get(key), work.stale(key), problem, running)
+            problem, place = work.problems.get(key, ""), work.place(key)
+            shown.show_state(work.states.get(key), work.results.get(key), work.stale(key), problem, place)
         for table, button in self.run_all.items():
             ready = work.runnable(published.rows_of([table]))
             button.setEnabled(bool(ready))

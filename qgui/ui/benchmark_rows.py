@@ -10,6 +10,7 @@ from qgui.core import benchmark_text
 from qgui.core.benchmarks import BenchmarkResult, RowState
 from qgui.core.published import PublishedRow
 from qgui.core.recipe import Mode
+from qgui.ui.benchmark_work import Place
 from qgui.ui.theme import Theme
 
 #: The speed-up at which a bar ends; faster ones are drawn as long as this.
@@ -135,7 +136,7 @@ class BenchmarkRow(QFrame):
         return label
 
     def show_state(
-        self, state: RowState | None, result: BenchmarkResult | None, stale: str, problem: str, running: bool
+        self, state: RowState | None, result: BenchmarkResult | None, stale: str, problem: str, place: Place
     ) -> None:
         """Show what is known of the row.
 
@@ -144,7 +145,7 @@ class BenchmarkRow(QFrame):
             result: What was found here; None where it was not run.
             stale: Why that does not hold any more.
             problem: Why the last attempt failed.
-            running: Whether it runs or waits.
+            place: Whether it runs or waits.
         """
         cells = dict(zip(benchmark_text.COLUMNS[self.row.table], benchmark_text.cells(self.row, result), strict=True))
         unit = self.tr(" ms here") if self.row.table == "latency" else self.tr(" here")
@@ -155,7 +156,7 @@ class BenchmarkRow(QFrame):
             self._show_bars(result)
         else:
             self._show_difference(result, cells)
-        self._show_button(state, running)
+        self._show_button(state, place)
         self._tell(state, result, stale, problem)
 
     def _show_bars(self, result: BenchmarkResult | None) -> None:
@@ -185,11 +186,12 @@ class BenchmarkRow(QFrame):
             lines.append(told.format(difference=cells["difference"], samples=cells["samples"]))
         self.difference.setText("\n".join(lines))
 
-    def _show_button(self, state: RowState | None, running: bool) -> None:
+    def _show_button(self, state: RowState | None, place: Place) -> None:
         needs = state.needs if state is not None else self.tr("The engine is starting.")
-        reason = self.tr("It runs or waits already.") if running else needs
+        texts = {"": self.tr("Run"), "running": self.tr("Running…"), "waiting": self.tr("Waiting…")}
+        reason = self.tr("It runs or waits already; Cancel in the bottom line stops it.") if place else needs
         self.button.setEnabled(not reason)
-        self.button.setText(self.tr("Running…") if running else self.tr("Run"))
+        self.button.setText(texts[place])
         self.button.setToolTip(reason or (state.plan if state is not None else ""))
 
     def _tell(self, state: RowState | None, result: BenchmarkResult | None, stale: str, problem: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from PySide6.QtCore import QObject, Signal
@@ -17,6 +18,9 @@ from qgui.ui import settings as options
 from qgui.ui.jobs import Job
 from qgui.ui.settings import Settings
 from qgui.ui.worker_client import WorkerClient
+
+#: What a row does.
+Place = Literal["", "running", "waiting"]
 
 
 class BenchmarkWork(QObject):
@@ -60,6 +64,12 @@ class BenchmarkWork(QObject):
         if self._here is None or key not in self.results:
             return ""
         return benchmarks.why_stale(self.results[key], *self._here)
+
+    def place(self, key: str) -> Place:
+        """Return whether a row runs, waits, or neither."""
+        if key not in self.running:
+            return ""
+        return "running" if self.running[0] == key else "waiting"
 
     def choose(self, settings: BenchmarkSettings) -> None:
         """Take other settings and ask what each row needs with them."""
