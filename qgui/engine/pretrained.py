@@ -162,6 +162,6 @@ def _read(answer: Any, weights: PublishedWeights, hint: str) -> bytes:
     try:
         chunk: bytes = answer.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        why = f"the connection to {weights.url} broke ({error or type(error).__name__})"
+        why = f"the connection to {weights.url} broke ({type(error).__name__}: {error})"
         raise QguiError(WHAT, why, hint) from error
     return chunk

@@ -177,11 +177,18 @@ def _transformers(folder: Path) -> LoadedModel:
         hint = "Install it: pip install 'qgui[transformers]'."
         raise QguiError(WHAT, "the package transformers is not installed", hint) from error
     try:
-        module = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True)
+        module, told = AutoModelForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         lines = str(error).strip().splitlines()
         why = f"transformers cannot load {folder} ({lines[0] if lines else type(error).__name__})"
         raise QguiError(WHAT, why, "Copy or save the model again.", str(error)) from error
+    missing = sorted(told["missing_keys"])
+    if missing:
+        why = f"{folder} has no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
+        hint = "Choose a model that was fine-tuned for classification, not its pretrained encoder alone."
+        raise QguiError(WHAT, why, hint, "\n".join(missing))
     return LoadedModel(module, folder.name)
 
 

@@ -15,7 +15,7 @@ from qgui.core.benchmarks import BenchmarkSettings
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.published import row_of
 from qgui.core.recipe import DataReference, Mode, ModelReference
-from qgui.engine import benchmark_accuracy, benchmark_latency, benchmarks, bert, imagenet, pretrained
+from qgui.engine import benchmark_accuracy, benchmark_latency, benchmarks, bert, imagenet, pretrained, sources
 from qgui.engine.pretrained import PublishedWeights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
@@ -213,6 +213,16 @@ def test_that_every_row_says_what_it_lacks(tmp_path: Path) -> None:
     assert "There is no file /no/dev.tsv" in states["accuracy/bert"].needs
     assert "There is no folder /no/bert" in states["accuracy/bert"].needs
     assert states["accuracy/mobilenet_v2"].plan.startswith("Quantizes statically, not as published")
+
+
+def test_that_an_encoder_without_a_trained_head_is_refused(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        vocab_size=11, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(QguiError, match=r"has no weights for classifier.*fine-tuned for classification"):
+        sources.open_model(ModelReference(f"transformers:{tmp_path}"))
 
 
 def test_that_the_bert_row_scores_f1_with_a_model_of_transformers(tmp_path: Path) -> None:
