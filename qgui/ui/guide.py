@@ -23,6 +23,7 @@ _EXPLAINED_BY = {
     "ranges": "plots",
     "overview": "plots",
     "compare": "plots",
+    "benchmark": "benchmarks",
     "layerPanel": "fusion",
     "inspector": "modes",
 }

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QAbstractButton, QLineEdit, QSpinBox, QWidget
 from pytestqt.qtbot import QtBot
 
 from qgui.core import benchmarks
+from qgui.ui import guide
 from qgui.ui.actions import ActionId
 from qgui.ui.benchmark_panel import BenchmarkPanel
 from qgui.ui.benchmark_rows import BenchmarkRow
@@ -39,6 +40,11 @@ def test_that_the_tables_need_no_model_and_lead_back(qtbot: QtBot, window: MainW
     assert len(panel.rows) == 11
     panel.back.click()
     assert window.pages.currentWidget() is window.start_page
+
+
+def test_that_the_guide_explains_the_tables(qtbot: QtBot, window: MainWindow) -> None:
+    panel = shown(qtbot, window)
+    assert guide.page_about(panel.rows[QUICK].button) == "benchmarks"
 
 
 def test_that_the_model_stays_open_behind_the_tables(qtbot: QtBot, opened: MainWindow) -> None:
