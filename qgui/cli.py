@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui import cli_recipe
+from qgui import cli_bench, cli_recipe
 from qgui.cli_recipe import count
 from qgui.core import formats, legality, recipe_file, training_run
 from qgui.core.advice import fastest_backend
@@ -100,7 +100,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the same folder)")
     export.add_argument("--trust", action="store_true", help="open files that run code of theirs")
     export.set_defaults(run=_export)
-    for command in (layers, ranges, quantize, export):
+    bench = cli_bench.add(commands, count, _progress, _table)
+    for command in (layers, ranges, quantize, export, bench):
         command.add_argument("--json", action="store_true", help="print one JSON object")
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return top
@@ -132,7 +133,7 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
         "--data",
         required=required,
         default="",
-        help="example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
+        help="example:digits, folder:PATH, imagenet:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
     )
     command.add_argument("--calibrate", type=count, default=start.calibrate, metavar="N", help="calibration samples")
     command.add_argument("--evaluate", type=int, default=0, metavar="N", help="evaluation samples (0: all others)")

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, RowState
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import (
@@ -211,6 +212,24 @@ class ShowSamples(Command, frozen=True):
     folder: str
 
 
+class CheckBenchmarks(Command, frozen=True):
+    """Say which published rows can be run with some settings, and what the others lack."""
+
+    settings: BenchmarkSettings
+
+
+class RunBenchmark(Command, frozen=True):
+    """Run a published row; what is open stays open.
+
+    Attributes:
+        key: Of the row.
+        settings: With what it is run.
+    """
+
+    key: str
+    settings: BenchmarkSettings
+
+
 class Cancel(Command, frozen=True):
     """Stop the running job at its next batch."""
 
@@ -354,6 +373,25 @@ class SamplesShown(Event, frozen=True):
     samples: tuple[SampleDescription, ...]
 
 
+class BenchmarksChecked(Event, frozen=True):
+    """What each published row needs.
+
+    Attributes:
+        states: One for each row.
+        cpu: The processor, and `versions` those of what figures depend on: kept results of others are stale.
+    """
+
+    states: tuple[RowState, ...]
+    cpu: str
+    versions: dict[str, str]
+
+
+class BenchmarkRun(Event, frozen=True):
+    """A published row was run."""
+
+    result: BenchmarkResult
+
+
 class Failed(Event, frozen=True):
     """A job failed; everything else is as before.
 
@@ -413,6 +451,8 @@ AnyCommand = (
     | Export
     | WeightRanges
     | ShowSamples
+    | CheckBenchmarks
+    | RunBenchmark
     | Cancel
     | Shutdown
 )
@@ -433,6 +473,8 @@ AnyEvent = (
     | Exported
     | WeightRangesWritten
     | SamplesShown
+    | BenchmarksChecked
+    | BenchmarkRun
     | Failed
     | Stopped
     | LogLine

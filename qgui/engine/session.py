@@ -87,7 +87,14 @@ class Session:
         Raises:
             QguiError: The data cannot be opened or does not fit the model.
         """
-        fresh = data.open_data(reference)
+        return self.use_data(data.open_data(reference))
+
+    def use_data(self, fresh: Data) -> tuple[DataDescription, ModelDescription | None]:
+        """Take data that are open already, as `open_data` does.
+
+        Raises:
+            QguiError: The data does not fit the model.
+        """
         described = fresh.describe()
         model = None
         if self.model is not None:

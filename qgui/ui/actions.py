@@ -35,6 +35,7 @@ class ActionId(enum.Enum):
     COMPARE = "compare"
     EXPORT = "export"
     MEASURE_BACKENDS = "measureBackends"
+    BENCHMARKS = "benchmarks"
     CANCEL = "cancel"
     PREFERENCES = "preferences"
     PALETTE = "palette"
@@ -158,6 +159,12 @@ def action_texts() -> dict[ActionId, ActionText]:
             tr("Measure backends"),
             tr("Time the quantized model on every backend of this machine and offer the fastest."),
             "star",
+        ),
+        ActionId.BENCHMARKS: ActionText(
+            tr("&Benchmarks"),
+            tr("Benchmarks"),
+            tr("Show the tables that PyTorch published and run their rows on this machine."),
+            "compare",
         ),
         ActionId.CANCEL: ActionText(
             tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."

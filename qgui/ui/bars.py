@@ -234,7 +234,7 @@ def fill_menu_bar(
     model.aboutToShow.connect(lambda: layers.menu.fill(model))
     run = bar.addMenu(window.tr("&Run"))
     for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.TRAIN, ActionId.COMPARE, None,
-                 ActionId.MEASURE_BACKENDS, None, ActionId.CANCEL):  # fmt: skip
+                 ActionId.MEASURE_BACKENDS, ActionId.BENCHMARKS, None, ActionId.CANCEL):  # fmt: skip
         _add(run, actions, name)
     help_menu = bar.addMenu(window.tr("&Help"))
     for name in (ActionId.GUIDE, ActionId.PALETTE, None, ActionId.ABOUT):

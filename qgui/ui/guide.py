@@ -24,6 +24,7 @@ _EXPLAINED_BY = {
     "overview": "plots",
     "compare": "plots",
     "export": "formats",
+    "benchmark": "benchmarks",
     "layerPanel": "fusion",
     "inspector": "modes",
 }
@@ -53,7 +54,11 @@ def pages(language: str = "en") -> list[Page]:
     folder = resources() / "guide" / language
     if not folder.is_dir():
         folder = resources() / "guide" / "en"
-    return [_page(path) for path in sorted(folder.glob("*.md"))]
+    return [_page(path) for path in sorted(folder.glob("*.md"), key=_place)]
+
+
+def _place(path: Path) -> int:
+    return int(path.stem.split("-", 1)[0])
 
 
 def _page(path: Path) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
@@ -51,6 +52,9 @@ from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
 from qgui.ui.workflow import Then, Workflow
 
+if TYPE_CHECKING:
+    from qgui.ui.benchmark_panel import BenchmarkPanel
+
 
 class MainWindow(QMainWindow):
     """The one window of the program.
@@ -85,6 +89,7 @@ class MainWindow(QMainWindow):
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self.help = Help(self, theme, self.document)
+        self.benchmarks: BenchmarkPanel | None = None
         self._painted = False
         self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
@@ -171,6 +176,7 @@ class MainWindow(QMainWindow):
             ActionId.COMPARE: self.compare,
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
+            ActionId.BENCHMARKS: self.show_benchmarks,
             ActionId.CANCEL: self.workflow.cancel,
             ActionId.PREFERENCES: self.ask_for_preferences,
             ActionId.PALETTE: self.help.find_action,
@@ -382,6 +388,22 @@ class MainWindow(QMainWindow):
         """Show the log, also where no model is open."""
         self.pages.setCurrentIndex(1)
         self.workbench.show_log()
+
+    def show_benchmarks(self) -> None:
+        """Show the published tables in place of the model; they are built when they are first wanted."""
+        from qgui.ui.benchmark_panel import BenchmarkPanel
+        from qgui.ui.benchmark_work import BenchmarkWork
+
+        if self.benchmarks is None:
+            work = BenchmarkWork(self.client, self.settings, parent=self)
+            self.benchmarks = BenchmarkPanel(work, self.theme, self)
+            self.benchmarks.left.connect(self._refresh_page)
+            work.told.connect(self._on_done)
+            self.pages.addWidget(self.benchmarks)
+        self.benchmarks.open()
+        self.layer_dock.hide()
+        self.inspector_dock.hide()
+        self.pages.setCurrentWidget(self.benchmarks)
 
     def choose_theme(self, name: ThemeName) -> None:
         """Apply a theme and remember it."""

@@ -26,6 +26,7 @@ THREADS = Option("compare/threads", 1)
 BATCH_SIZE = Option("compare/batch_size", 1)
 RUNS = Option("compare/runs", 30)
 LOGARITHMIC = Option("ranges/logarithmic", True)
+BENCHMARKS = Option("benchmarks/settings", "{}")
 EXPORT_FOLDER = Option("export/folder", "")
 LAST_FOLDER = Option("files/last_folder", "")
 #: Backend of newly opened models; empty for the one that is advised.

@@ -34,7 +34,14 @@ _STYLED_AT_ONCE = 30
 def load_panels() -> None:
     """Import what the panels need; may run in any thread."""
     from qgui.core import plan, statistics  # noqa: F401
-    from qgui.ui import compare_panel, overview_panel, ranges_panel, training_panel, weights_panel  # noqa: F401
+    from qgui.ui import (  # noqa: F401
+        benchmark_panel,
+        compare_panel,
+        overview_panel,
+        ranges_panel,
+        training_panel,
+        weights_panel,
+    )
 
 
 class Workbench(QWidget):

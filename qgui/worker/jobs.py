@@ -13,7 +13,17 @@ from qgui.core import measured, messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.core.training_run import TrainingUpdate
-from qgui.engine import activations, backends, comparison, export, memory, thumbnails, weights
+from qgui.engine import (
+    activations,
+    backends,
+    benchmarks,
+    comparison,
+    export,
+    machine,
+    memory,
+    thumbnails,
+    weights,
+)
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.engine.training_control import TrainingControl
@@ -153,8 +163,17 @@ class JobThread(threading.Thread):
             case messages.ShowSamples():
                 shown = thumbnails.describe(session.opened_data, command.samples, Path(command.folder), progress)
                 return messages.SamplesShown(job=job, samples=shown)
+            case messages.CheckBenchmarks():
+                states, cpu = benchmarks.states(command.settings), machine.describe().cpu
+                return messages.BenchmarksChecked(job=job, states=states, cpu=cpu, versions=benchmarks.versions())
+            case messages.RunBenchmark():
+                ran = benchmarks.run(command.key, command.settings, progress, self._say)
+                return messages.BenchmarkRun(job=job, result=ran)
             case _:
                 raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")
+
+    def _say(self, sentence: str) -> None:
+        self._channel.send(messages.LogLine(level="info", text=sentence))
 
     def _train(self, command: messages.Train | messages.KeepTraining, progress: Progress) -> Event:
         job, folder = command.job, Path(command.folder)

@@ -86,6 +86,17 @@ class Script:
             case messages.WeightRanges():
                 write_weight(Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case messages.CheckBenchmarks():
+                states = ui_samples.benchmark_states(command.settings)
+                return messages.BenchmarksChecked(job=job, states=states, cpu="a processor", versions={"torch": "2.9"})
+            case messages.RunBenchmark(key="latency/bert"):
+                return messages.Failed(job=job, what="Could not run BERT", why="it is dark", next_step="Wait.")
+            case messages.RunBenchmark(key="latency/mobilenet_v2"):
+                send(messages.Progress(job=job, phase="Measuring latency", done=1, total=9))
+                self.waiting = job
+                return None
+            case messages.RunBenchmark():
+                return messages.BenchmarkRun(job=job, result=ui_samples.benchmark_result(command.key))
             case messages.Cancel():
                 if self.waiting and not self.source.endswith("stubborn"):
                     stopped, self.waiting = self.waiting, 0
