@@ -21,7 +21,7 @@ from qgui.core.layers import Layer, ModelDescription
 from qgui.core.ranges import decibel
 from qgui.core.recipe import Recipe
 from qgui.core.results import StepEffect
-from qgui.engine import adaround, columns
+from qgui.engine import adaround, columns, memory
 from qgui.engine.adaround import Problem
 from qgui.engine.batch import Batch
 from qgui.engine.collect import fingerprint
@@ -169,7 +169,8 @@ def improve(
         why = f"nothing is known yet of what {targets[missing[0]].layer.name} reads"
         raise QguiError("Could not correct the bias", why, "Calibrate first.")
     model = fingerprint(fused) if any(target.adaround for target in targets.values()) else ""
-    _learn_missing(fused, model, targets, learned, data, progress)
+    with memory.held():
+        _learn_missing(fused, model, targets, learned, data, progress)
     variants: dict[str, list[_Pair]] = {}
     for name, target in targets.items():
         nearest, bias = target.nearest(), target.bias

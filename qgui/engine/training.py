@@ -23,7 +23,7 @@ from qgui.core.training_run import (
     TrainingOutcome,
     TrainingUpdate,
 )
-from qgui.engine import collect, training_state
+from qgui.engine import collect, memory, training_state
 from qgui.engine.batch import Batch
 from qgui.engine.data import Data
 from qgui.engine.fx import decide, plain
@@ -156,7 +156,11 @@ class Trainer:
         """
         if not resume and folder is not None:
             training_state.remove(folder)
-        with deterministic(self.settings.seed), memory_errors(self.settings, lambda: self.course.epoch):
+        with (
+            deterministic(self.settings.seed),
+            memory.held(),
+            memory_errors(self.settings, lambda: self.course.epoch),
+        ):
             if resume and folder is not None:
                 self._resume(folder)
             else:
@@ -184,7 +188,7 @@ class Trainer:
             Cancelled: The person asked to stop.
         """
         times: list[float] = []
-        with deterministic(self.settings.seed), memory_errors(self.settings, lambda: 0):
+        with deterministic(self.settings.seed), memory.held(), memory_errors(self.settings, lambda: 0):
             self._set_phase(0)
             for batch in self._batches(0):
                 self._progress.step("Measuring", len(times), _MEASURED_STEPS)

@@ -24,6 +24,7 @@ def main() -> int:
     from qgui.worker.jobs import JobThread
 
     plain.silence()
+    memory.share_one_arena()
     jobs = JobThread(channel)
     jobs.start()
     channel.send(messages.Ready(machine=machine.describe()))
