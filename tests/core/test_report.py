@@ -131,6 +131,7 @@ TRAINING = TrainingOutcome(
 def whole(described: ModelDescription, **more: object) -> str:
     exports = (
         ExportResult("torchscript", "/out/model.pt", 2_000_000, True, 0.0, "Same outputs in a fresh process."),
+        ExportResult("onnx", "/out/model.onnx", 9, True, 0.1, "Same outputs.", 0.985, 41.3, 1.27, samples=64),
         ExportResult("script", "/out/script", 2_000_000, False, 0.5, "The fresh process computes other outputs."),
     )
     known = {"comparison": comparison(described), "data": DATA, "machine": MACHINE, "exports": exports}
@@ -141,7 +142,7 @@ def test_the_report_tells_everything_that_is_known() -> None:
     page = whole(model())
     for told in (
         "1,234,567 parameters", "folder:photos", "A CPU", "88.00 %", "4.00 times", "✓ verified", "✗ not verified",
-        "The fresh process computes other outputs.", "*.1", "observer=minmax", "AdaRound", "state after epoch 1",
+        "The fresh process computes other outputs.", "98.5", "41.3", "1.27", "*.1", "observer=minmax", "AdaRound", "state after epoch 1",
     ):  # fmt: skip
         assert told in page, told
     assert page.count('class="histogram"') == 2

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from qgui.core import patterns
+from qgui.core import formats, patterns
 from qgui.core.recipe import Mode
 from qgui.core.report import histograms, plots
 from qgui.core.report.content import ReportContent
@@ -59,6 +59,7 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "training_plot": plots.training_curves(training) if training is not None and training.records else None,
         "effects": _effects(comparison.layers if comparison is not None else ()),
         "exact_db": plots.EXACT_DB,
+        "formats": formats.BY_KEY,
     }
 
 
