@@ -142,7 +142,8 @@ def test_the_report_tells_everything_that_is_known() -> None:
     page = whole(model())
     for told in (
         "1,234,567 parameters", "folder:photos", "A CPU", "88.00 %", "4.00 times", "✓ verified", "✗ not verified",
-        "The fresh process computes other outputs.", "98.5", "41.3", "1.27", "*.1", "observer=minmax", "AdaRound", "state after epoch 1",
+        "The fresh process computes other outputs.", "98.5", "41.3", "1.27",
+        "*.1", "observer=minmax", "AdaRound", "state after epoch 1",
     ):  # fmt: skip
         assert told in page, told
     assert page.count('class="histogram"') == 2
