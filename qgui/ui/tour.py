@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -52,6 +53,8 @@ class Tour:
         self.pictures: list[Path] = []
         for old in (out / "pictures").glob("*.png"):
             old.unlink()
+        # Else the dialog would ask whether to replace the files of the tour before.
+        shutil.rmtree(out / "export", ignore_errors=True)
         sys.excepthook = self._on_error
         window.workflow.failed.connect(self._on_failure)
 

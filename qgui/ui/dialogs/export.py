@@ -293,11 +293,17 @@ class ExportDialog(QDialog):
         self.table.resizeColumnsToContents()
         frame = 2 * self.table.frameWidth()
         height = self.table.verticalHeader().length() + self.table.horizontalHeader().sizeHint().height()
-        self.table.setMinimumSize(self.table.horizontalHeader().length() + frame, height + frame)
+        heads = self.table.horizontalHeader()
+        columns = range(self.table.columnCount())
+        width = sum(max(self.table.sizeHintForColumn(c), heads.sectionSizeHint(c)) for c in columns)
+        self.table.setMinimumSize(width + frame, height + frame)
         self.table.show()
         self.open_folder.show()
         self.export.setText(self.tr("Export again"))
-        self.resize(self.size().expandedTo(self.sizeHint()))
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+        self.resize(self.size().expandedTo(self.minimumSizeHint()))
 
     def _texts(self, entry: ExportResult) -> tuple[str, ...]:
         """Return what a row of the table says."""
