@@ -561,14 +561,14 @@ def _answer(
         ("float", comparison.float_accuracy, comparison.float_bytes),
         ("quantized", comparison.quantized_accuracy, comparison.quantized_bytes),
     ):
-        taken = comparison.latency("float", "eager") if subject == "float" else comparison.best_latency("quantized")
-        assert taken is not None
+        taken = comparison.best_latency(subject)
         latency = {"median": taken.median_ms, "p95": taken.p95_ms, "runs": taken.runs, "runtime": taken.runtime}
         found = msgspec.to_builtins(accuracy) if accuracy else None
         sides[subject] = {"accuracy": found, "latency_ms": latency, "size_bytes": size}
     return {
         **sides,
         "speedup": comparison.speedup,
+        "speedup_over_eager": comparison.speedup_over_eager,
         "speedup_same_runtime": comparison.speedup_same_runtime,
         "accuracy_delta": msgspec.to_builtins(comparison.accuracy_delta) if comparison.accuracy_delta else None,
         "agreement": comparison.agreement,

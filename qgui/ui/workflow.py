@@ -309,7 +309,7 @@ class Workflow(QObject):
 
         def compared(event: messages.Compared) -> None:
             self._document.set_comparison(event.comparison)
-            sentence = self.tr("Compared: {speedup:.2f} times the speed of the float model.")
+            sentence = self.tr("Compared: {speedup:.2f} times the speed of the best float.")
             self.done.emit(sentence.format(speedup=event.comparison.speedup))
             self.step_finished.emit("compare")
             then()

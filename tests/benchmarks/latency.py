@@ -66,7 +66,7 @@ def measure(name: str, runs: int) -> dict[str, Any]:
         "float_ms": eager.median_ms if eager else None,
         "int8_ms": best.median_ms,
         "int8_runtime": best.runtime,
-        "speedup": found.speedup,
+        "speedup": found.speedup_over_eager,
         "speedup_same_runtime": found.speedup_same_runtime,
         "aim": aim,
         "published": published,

@@ -223,7 +223,7 @@ def comparison(recipe: Recipe) -> Comparison:
             latency("quantized", "eager", 1.6),
             latency("quantized", "torchscript", 0.9),
         ),
-        speedup=4.44,
+        speedup=3.33,
         speedup_same_runtime={"eager": 2.5, "torchscript": 3.33},
         float_bytes=23_200,
         quantized_bytes=6_100,
