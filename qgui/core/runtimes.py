@@ -13,7 +13,7 @@ from qgui.core.results import Latency
 RUNTIMES = {
     "eager": "torch eager",
     "torchscript": "torch traced",
-    "channels_last": "torch traced, channels last",
+    "optimized": "torch traced, optimized",
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
 }

@@ -5,13 +5,8 @@ All come into place together at the end, so that a failure or a cancelled job le
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +16,7 @@ import torch
 from qgui.core import recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.results import ExportResult
-from qgui.engine import latency
+from qgui.engine import fresh_process, latency
 from qgui.engine.fx import plain, script
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
@@ -31,9 +26,6 @@ from qgui.engine.session import Session
 CHECKED_SAMPLES = 8
 #: Greatest difference that still counts as the same, relative to the greatest output.
 TOLERANCE = 1e-5
-_TIME_LIMIT = 600
-#: Seconds between two looks at whether the person asked to stop.
-_ASKED_EVERY = 0.1
 
 
 @dataclass
@@ -101,7 +93,7 @@ def _checked(
     session: Session, name: str, written: _Written, staging: Path, folder: Path, scale: float, progress: Progress
 ) -> ExportResult:
     """Return what a fresh process found in a file that lies in the staging folder, under the path it will have."""
-    found = _in_fresh_process(written.check, progress)
+    found = fresh_process.answer_of(written.check, progress)
     difference = found.get("max_abs_diff")
     if "problem" in found:
         verified, message = False, f"The fresh process could not open it: {found['problem']}"
@@ -152,46 +144,6 @@ def _write_samples(session: Session, path: Path) -> float:
     return max(float(output.abs().max()) for output in outputs)
 
 
-def _in_fresh_process(command: list[str], progress: Progress) -> dict[str, object]:
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            output, errors = _waited_for(process, progress)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return {"problem": f"it took longer than {_TIME_LIMIT} s"}
-        except BaseException:
-            process.kill()
-            raise
-    lines = output.strip().splitlines()
-    if process.returncode != 0 or not lines:
-        told = errors.strip().splitlines()
-        return {"problem": told[-1] if told else f"it ended with code {process.returncode}"}
-    found: dict[str, object] = json.loads(lines[-1])
-    return found
-
-
-def _waited_for(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str]:
-    """Return what a process wrote until its end, and ask on the way whether to stop."""
-    deadline = time.monotonic() + _TIME_LIMIT
-    while True:
-        progress.check()
-        try:
-            return process.communicate(timeout=_ASKED_EVERY)
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > deadline:
-                raise
-
-
-def fresh_python(*arguments: str) -> list[str]:
-    """Return the command that runs a module or script of Python in a new process, from a bundle too."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, "--python", *arguments]
-    return [sys.executable, *arguments]
-
-
 def _torchscript(session: Session, staging: Path) -> _Written:
     path = staging / "model.pt"
     result = session.quantized_model
@@ -200,14 +152,16 @@ def _torchscript(session: Session, staging: Path) -> _Written:
     program, note = latency.torchscript(result.module, result.recipe.backend, batch, others)
     with plain.engine(result.recipe.backend):
         program.save(str(path))
-    check = fresh_python("-m", "qgui.engine.verify", "torchscript", str(path), str(staging / "samples.pt"))
+    check = fresh_process.fresh_python(
+        "-m", "qgui.engine.verify", "torchscript", str(path), str(staging / "samples.pt")
+    )
     return _Written("model.pt", path, check, note)
 
 
 def _recipe(session: Session, staging: Path) -> _Written:
     path = staging / "recipe.json"
     recipe_file.save(session.quantized_model.recipe, path)
-    check = fresh_python("-m", "qgui.engine.verify", "recipe", str(path), str(staging / "samples.pt"))
+    check = fresh_process.fresh_python("-m", "qgui.engine.verify", "recipe", str(path), str(staging / "samples.pt"))
     return _Written("recipe.json", path, check)
 
 
@@ -223,7 +177,7 @@ def _script(session: Session, staging: Path) -> _Written:
         opened.given,
         opened.graphs is not None,
     )
-    return _Written("script", path, fresh_python(str(path), "--check", str(staging / "samples.pt")))
+    return _Written("script", path, fresh_process.fresh_python(str(path), "--check", str(staging / "samples.pt")))
 
 
 #: Every format by name; a new one is a function that writes into the staging folder.

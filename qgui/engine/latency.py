@@ -51,8 +51,17 @@ def pinned_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def measure(variants: list[Variant], threads: int, runs: int, progress: Progress) -> list[list[float]]:
+def measure(
+    variants: list[Variant], threads: int, runs: int, progress: Progress, settle: bool = False
+) -> list[list[float]]:
     """Return the times of every variant in ms, shape `(variants, runs)`: one run of each in turn, then the next.
+
+    Args:
+        variants: What is timed.
+        threads: Threads of torch, 0 for as many as it has.
+        runs: Timed runs of each.
+        progress: Told after every turn.
+        settle: Whether a run that is not timed comes before each that is.
 
     Raises:
         Cancelled: The person asked to stop.
@@ -63,6 +72,8 @@ def measure(variants: list[Variant], threads: int, runs: int, progress: Progress
             progress.step("Measuring latency", turn + WARM_UP, runs + WARM_UP)
             for variant, collected in zip(variants, times, strict=True):
                 with plain.engine(variant.backend or torch.backends.quantized.engine):
+                    if settle:
+                        variant.run()
                     began = time.perf_counter()
                     variant.run()
                     passed = (time.perf_counter() - began) * 1e3

@@ -13,7 +13,7 @@ from qgui.core import measured, messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.core.training_run import TrainingUpdate
-from qgui.engine import activations, backends, comparison, export, thumbnails, weights
+from qgui.engine import activations, backends, comparison, export, runtimes, thumbnails, ways_out, weights
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.engine.training_control import TrainingControl
@@ -137,6 +137,14 @@ class JobThread(threading.Thread):
             case messages.MeasureBackends():
                 timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.MeasureRuntimes():
+                table = runtimes.measure(session, progress, command.threads, command.batch_size, command.runs)
+                return messages.RuntimesMeasured(job=job, table=table)
+            case messages.MeasureWayOut():
+                effect = ways_out.measure(
+                    session, command.recipe, command.way, progress, command.threads, command.batch_size
+                )
+                return messages.WayOutMeasured(job=job, effect=effect)
             case messages.Export():
                 exports = export.export(session, Path(command.folder), command.formats, progress)
                 return messages.Exported(job=job, exports=exports)
