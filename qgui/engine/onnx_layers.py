@@ -41,8 +41,12 @@ class Writer:
     def node(self, kind: str, inputs: Sequence[str], name: str, output: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its output."""
         output = output or self.free(f"{name}/{kind}")
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=self.free_node(name), **attributes))
+        self.nodes_of(kind, inputs, name, [output], **attributes)
         return output
+
+    def nodes_of(self, kind: str, inputs: Sequence[str], name: str, outputs: Sequence[str], **attributes: Any) -> None:
+        """Add a node with any number of outputs; `domain` may be among its attributes."""
+        self.nodes.append(helper.make_node(kind, inputs, outputs, name=self.free_node(name), **attributes))
 
     def write(self, mark: Mark, inputs: Sequence[str], outputs: Sequence[str], ranks: Sequence[int]) -> None:
         """Write the operators of a mark."""
@@ -94,7 +98,7 @@ def _dequantized(writer: Writer, name: str, weight: Weight, axis: int | None = N
         writer.store(f"{name}/scale", weight.scale[0] if whole else weight.scale),
         writer.store(f"{name}/zero_point", (weight.zero_point[0] if whole else weight.zero_point).astype(np.int8)),
     )
-    attributes = {} if whole else {"axis": weight.axis if axis is None else axis}
+    attributes: dict[str, Any] = {} if whole else {"axis": weight.axis if axis is None else axis}
     return writer.node("DequantizeLinear", numbers, f"{name}/dequantize", **attributes)
 
 
@@ -114,7 +118,8 @@ def _bias(writer: Writer, mark: Mark, weight: Weight, bias: npt.NDArray[np.float
         writer.store(f"{name}/scale", scale[0] if whole else scale),
         writer.store(f"{name}/zero_point", np.zeros((() if whole else scale.shape), np.int32)),
     )
-    return [writer.node("DequantizeLinear", numbers, f"{name}/dequantize", **({} if whole else {"axis": 0}))]
+    attributes: dict[str, Any] = {} if whole else {"axis": 0}
+    return [writer.node("DequantizeLinear", numbers, f"{name}/dequantize", **attributes)]
 
 
 def _conv(writer: Writer, mark: Mark, inputs: Sequence[str], outputs: Sequence[str], ranks: Sequence[int]) -> None:
@@ -138,9 +143,95 @@ def _linear(writer: Writer, mark: Mark, inputs: Sequence[str], outputs: Sequence
     _finished(writer, mark, value, outputs[0])
 
 
+def _dynamic_linear(
+    writer: Writer, mark: Mark, inputs: Sequence[str], outputs: Sequence[str], ranks: Sequence[int]
+) -> None:
+    (weight,), (bias,) = mark.weights, mark.biases
+    name = mark.name
+    if weight.values.dtype == np.float16:
+        half = writer.store(f"{name}.weight", weight.values.T)
+        whole = writer.node("Cast", (half,), f"{name}.weight/cast", to=onnx.TensorProto.FLOAT)
+        value = writer.node("MatMul", (inputs[0], whole), name)
+    else:
+        parts = [writer.free(f"{name}/input/{part}") for part in ("int8", "scale", "zero_point")]
+        writer.nodes_of("DynamicQuantizeLinear", inputs[:1], f"{name}/input/quantize", parts)
+        stored = writer.store(f"{name}.weight", weight.values.T)
+        scale = writer.store(f"{name}.weight/scale", weight.scale[0] if weight.axis is None else weight.scale)
+        zero_points = weight.zero_point[0] if weight.axis is None else weight.zero_point
+        zero_point = writer.store(f"{name}.weight/zero_point", zero_points.astype(np.int8))
+        sums = writer.node("MatMulInteger", (parts[0], stored, parts[2], zero_point), name)
+        sums = writer.node("Cast", (sums,), f"{name}/cast", to=onnx.TensorProto.FLOAT)
+        step = writer.node("Mul", (parts[1], scale), f"{name}/scale")
+        value = writer.node("Mul", (sums, step), f"{name}/multiply")
+    if bias is not None:
+        value = writer.node("Add", (value, writer.store(f"{name}.bias", bias)), f"{name}/add")
+    _finished(writer, mark, value, outputs[0])
+
+
+def _embedding(writer: Writer, mark: Mark, inputs: Sequence[str], outputs: Sequence[str], ranks: Sequence[int]) -> None:
+    (weight,) = mark.weights
+    name = mark.name
+    parts = {"": weight.values, "/scale": weight.scale[:, None], "/zero_point": weight.zero_point[:, None]}
+    row, scale, zero_point = (
+        writer.node(
+            "Gather",
+            (writer.store(f"{name}.weight{part}", values if not part else values.astype(np.float32)), inputs[0]),
+            f"{name}{part}",
+        )
+        for part, values in parts.items()
+    )
+    steps = writer.node("Cast", (row,), f"{name}/cast", to=onnx.TensorProto.FLOAT)
+    steps = writer.node("Sub", (steps, zero_point), f"{name}/subtract")
+    writer.node("Mul", (steps, scale), f"{name}/multiply", outputs[0])
+
+
+def _lstm(writer: Writer, mark: Mark, inputs: Sequence[str], outputs: Sequence[str], ranks: Sequence[int]) -> None:
+    """Write an LSTM whose weights are int8, or float16 for a float LSTM."""
+    count = len(mark.biases)
+    name = mark.name
+    initial = list(inputs[1:]) or ["", ""]
+    bias = writer.store(f"{name}.bias", np.stack([value for value in mark.biases if value is not None]))
+    found, hidden, cells = writer.free(f"{name}/LSTM"), *outputs[1:]
+    attributes = dict(mark.attributes)
+    if mark.weights[0].values.dtype == np.float16:
+        halves = [np.stack([w.values for w in mark.weights[start : start + count]]) for start in (0, count)]
+        stored = [
+            writer.node(
+                "Cast",
+                (writer.store(f"{name}.weight_{part}", half),),
+                f"{name}.weight_{part}/cast",
+                to=onnx.TensorProto.FLOAT,
+            )
+            for part, half in zip(("ih", "hh"), halves, strict=True)
+        ]
+        writer.nodes_of("LSTM", (inputs[0], *stored, bias, "", *initial), name, (found, hidden, cells), **attributes)
+    else:
+        weights, numbers = [], []
+        for part, start in (("ih", 0), ("hh", count)):
+            own = mark.weights[start : start + count]
+            each = own[0].axis is not None
+            weights.append(writer.store(f"{name}.weight_{part}", np.stack([w.values.T for w in own])))
+            scales = np.stack([w.scale if each else w.scale[0] for w in own]).astype(np.float32)
+            zeros = np.stack([w.zero_point if each else w.zero_point[0] for w in own]).astype(np.int8)
+            numbers += [
+                writer.store(f"{name}.weight_{part}/scale", scales),
+                writer.store(f"{name}.weight_{part}/zero_point", zeros),
+            ]
+        given = (inputs[0], *weights, bias, "", *initial, "", *numbers)
+        results = (found, hidden, cells)
+        writer.nodes_of("DynamicQuantizeLSTM", given, name, results, domain="com.microsoft", **attributes)
+    # From (steps, directions, batch, hidden) to (steps, batch, directions * hidden).
+    turned = writer.node("Transpose", (found,), f"{name}/transpose", perm=[0, 2, 1, 3])
+    shape = writer.store(f"{name}/shape", np.array([0, 0, -1]))
+    writer.node("Reshape", (turned, shape), f"{name}/reshape", outputs[0])
+
+
 _WRITERS: dict[str, Callable[[Writer, Mark, Sequence[str], Sequence[str], Sequence[int]], None]] = {
     "value": _value,
     "conv": _conv,
     "conv_transpose": _conv,
     "linear": _linear,
+    "dynamic_linear": _dynamic_linear,
+    "embedding": _embedding,
+    "lstm": _lstm,
 }

@@ -6,15 +6,14 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.ao.nn import quantized
 from torch.ao.nn.quantized import dynamic
 
-from qgui.engine.fx import plain
-from qgui.engine.fx.marks import Mark, Marks, Scale, Weight
+from qgui.engine.fx import int8_recurrent, plain
+from qgui.engine.fx.marks import Mark, Marks, Scale, Weight, weight_of
 
 _CONVOLUTIONS = (quantized.Conv1d, quantized.Conv2d, quantized.Conv3d)
 _TRANSPOSED = (
@@ -78,18 +77,6 @@ def in_float(module: nn.Module) -> nn.Module:
     )
 
 
-def weight_of(value: torch.Tensor) -> Weight:
-    """Return integers, scales and zero points of a quantized tensor; float16 numbers of one that is not quantized."""
-    if not value.is_quantized:
-        return Weight(value.detach().half().numpy(), np.float32([]), np.array([]))
-    integers = value.int_repr().numpy()
-    if value.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-        return Weight(integers, np.float32([value.q_scale()]), np.array([value.q_zero_point()]))
-    # PyTorch keeps the scales in double precision; they were made in single precision, and it computes with that.
-    scales = value.q_per_channel_scales().float().numpy()
-    return Weight(integers, scales, value.q_per_channel_zero_points().numpy(), value.q_per_channel_axis())
-
-
 def stands_in(
     module: nn.Module, name: str, source: Scale | None, output: Scale | None, backend: str
 ) -> Callable[..., Any] | None:
@@ -104,15 +91,15 @@ def stands_in(
     """
     if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
         return _convolution(module, name, source, output, backend)
-    if isinstance(module, dynamic.Linear):
-        return _plain(
-            module, Mark(name, "dynamic_linear", None, None, *_weight_and_bias(module), relu=_has_relu(module)), backend
-        )
     if isinstance(module, quantized.Linear):
-        return _static(
-            module, Mark(name, "linear", output, source, *_weight_and_bias(module), relu=_has_relu(module)), backend
-        )
-    return None
+        weights, biases = _weight_and_bias(module)
+        if isinstance(module, dynamic.Linear):
+            mark = Mark(name, "dynamic_linear", weights=weights, biases=biases, relu=_has_relu(module))
+            return _computing(module, mark, backend)
+        return _static(module, Mark(name, "linear", output, source, weights, biases, _has_relu(module)), backend)
+    if isinstance(module, quantized.Embedding) and not isinstance(module, quantized.EmbeddingBag):
+        return _computing(module, Mark(name, "embedding", weights=(weight_of(module.weight()),)), backend)
+    return int8_recurrent.stands_in(module, name)
 
 
 def _has_relu(module: nn.Module) -> bool:
@@ -137,7 +124,7 @@ def _static(module: nn.Module, mark: Mark, backend: str) -> Callable[[Marks, tor
     return lambda marks, x: marks.put(mark, compute, x)
 
 
-def _plain(module: nn.Module, mark: Mark, backend: str) -> Callable[[Marks, torch.Tensor], Any]:
+def _computing(module: nn.Module, mark: Mark, backend: str) -> Callable[[Marks, torch.Tensor], Any]:
     def compute(x: torch.Tensor) -> Any:
         with plain.engine(backend):
             return module(x)

@@ -70,6 +70,18 @@ class Mark:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+def weight_of(value: torch.Tensor) -> Weight:
+    """Return integers, scales and zero points of a quantized tensor; float16 numbers of one that is not quantized."""
+    if not value.is_quantized:
+        return Weight(value.detach().half().numpy(), np.empty(0, np.float32), np.empty(0))
+    integers = value.int_repr().numpy()
+    if value.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return Weight(integers, np.array([value.q_scale()], np.float32), np.array([value.q_zero_point()]))
+    # PyTorch keeps as double what was chosen as float: nothing is lost.
+    scales = value.q_per_channel_scales().float().numpy()
+    return Weight(integers, scales, value.q_per_channel_zero_points().numpy(), value.q_per_channel_axis())
+
+
 class _Marked(torch.autograd.Function):
     """Returns given values, and is one operation of the domain `DOMAIN` where it is traced."""
 
@@ -91,11 +103,11 @@ class _Marked(torch.autograd.Function):
 def _untraced() -> Iterator[None]:
     """Let nothing of what runs here appear in the trace."""
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch._C._set_tracing_state(state)
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 class Marks:
@@ -125,9 +137,9 @@ class Marks:
             found = compute(*(value.detach() for value in inputs))
         results = found if isinstance(found, tuple) else (found,)
         shapes = self._shapes.setdefault((mark.name, call), [])
-        if not torch.jit.is_tracing():
+        if torch._C._get_tracing_state() is None:
             shapes.append([size for result in results for size in result.shape])
             return found
         fixed = iter([len(set(sizes)) == 1 for sizes in zip(*shapes, strict=True)])
         sizes = [[size if next(fixed) else None for size in result.shape] for result in results]
-        return _Marked.apply(mark.name, sizes, *results, *inputs)  # type: ignore[no-untyped-call]
+        return _Marked.apply(mark.name, sizes, *results, *inputs)

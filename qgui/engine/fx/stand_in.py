@@ -82,7 +82,7 @@ class _Graph(nn.Module):
                 if isinstance(value, torch.Tensor) and not value.is_quantized:
                     _place(self.model, path, value.detach())
 
-    def _name(self, node: fx.Node) -> str:
+    def _name(self, node: Any) -> str:
         if node.target is torch.quantize_per_tensor:
             return f"{self._name(node.args[0])}/int8"
         return self._names.get(node.name, node.name)
