@@ -321,6 +321,7 @@ class MachineDescription(msgspec.Struct, frozen=True):
         devices: Devices on which layers can be trained.
         vnni: Whether the processor adds products of 8-bit integers in one instruction (AVX-512 VNNI).
         arm: Whether it is an ARM processor.
+        runtimes: Runtimes that are installed beside torch, keys of `qgui.core.runtimes.RUNTIMES`.
     """
 
     cpu: str
@@ -334,3 +335,4 @@ class MachineDescription(msgspec.Struct, frozen=True):
     devices: tuple[str, ...] = ("cpu",)
     vnni: bool = True
     arm: bool = False
+    runtimes: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from qgui.core import legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode
 from qgui.core.results import Comparison, Island, LayerResult, MachineDescription
+from qgui.core.runtimes import RUNTIMES
 
 #: A layer this much slower in int8 is listed.
 SLOWER = 1.1
@@ -55,14 +56,16 @@ class WayOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that can be decided about it.
 
     Attributes:
-        kind: `backend`: another quantized engine; `float`: leave layers float; `static`: make layers int8 too, which
-            fuses them with what they follow.
+        kind: `backend`: another quantized engine; `runtime`: another runtime, which is reached by exporting; `float`:
+            leave layers float; `static`: make layers int8 too, which fuses them with what they follow.
         backend: The engine, for `backend`.
+        runtime: Key in `qgui.core.runtimes.RUNTIMES`, for `runtime`.
         layers: The layers, for `float` and `static`.
     """
 
-    kind: Literal["backend", "float", "static"]
+    kind: Literal["backend", "runtime", "float", "static"]
     backend: str = ""
+    runtime: str = ""
     layers: tuple[str, ...] = ()
 
     @property
@@ -70,6 +73,8 @@ class WayOut(msgspec.Struct, frozen=True, omit_defaults=True):
         """What is done, as a short command."""
         if self.kind == "backend":
             return f"Use the backend {self.backend}"
+        if self.kind == "runtime":
+            return f"Run it in {RUNTIMES[self.runtime]}"
         which = self.layers[0] if len(self.layers) == 1 else f"these {len(self.layers)} layers"
         return f"Leave {which} float" if self.kind == "float" else f"Make {which} int8 too"
 
@@ -164,6 +169,15 @@ class Explanation(msgspec.Struct, frozen=True):
     islands: tuple[SlowIsland, ...]
     ways: tuple[WayOut, ...]
 
+    @property
+    def findings(self) -> list[SlowLayer | SlowIsland]:
+        """Layers and islands together, the greatest loss first."""
+        return sorted([*self.layers, *self.islands], key=_by_loss)
+
+
+def _by_loss(finding: SlowLayer | SlowIsland) -> float:
+    return -finding.lost_ms
+
 
 def explain(comparison: Comparison, model: ModelDescription, machine: MachineDescription) -> Explanation:
     """Return which layers of a comparison lose time in int8, why, and what can be done about it."""
@@ -188,12 +202,12 @@ def explain(comparison: Comparison, model: ModelDescription, machine: MachineDes
             cause, reason = Cause.FOLLOWS, _why_follows(before)
         times = result.float_ms or 0.0, result.quantized_ms or 0.0
         layers.append(SlowLayer(result.name, result.type, *times, cause, reason, ways))
-    layers.sort(key=lambda entry: -entry.lost_ms)
+    layers.sort(key=_by_loss)
     islands = [_explained(island, comparison, rows, machine) for island in comparison.islands]
-    islands.sort(key=lambda entry: -entry.lost_ms)
-    findings: list[SlowLayer | SlowIsland] = sorted([*layers, *islands], key=lambda entry: -entry.lost_ms)
-    ways = tuple(dict.fromkeys(way for finding in findings for way in finding.ways))
-    return Explanation(_summary(comparison, layers, islands, total), tuple(layers), tuple(islands), ways)
+    islands.sort(key=_by_loss)
+    explained = Explanation(_summary(comparison, layers, islands, total), tuple(layers), tuple(islands), ())
+    ways = tuple(dict.fromkeys(way for finding in explained.findings for way in finding.ways))
+    return msgspec.structs.replace(explained, ways=ways)
 
 
 def _followers(comparison: Comparison, off_path: Collection[str]) -> dict[str, str]:
@@ -315,19 +329,20 @@ def ways_out(cause: Cause, alike: Sequence[str], backend: str, machine: MachineD
     """
     others = [name for name in VNNI_ENGINES if name in machine.backends and name != backend]
     engines = tuple(WayOut("backend", backend=name) for name in others)
+    elsewhere = tuple(WayOut("runtime", runtime=name) for name in machine.runtimes)
     leave = (WayOut("float", layers=tuple(alike)),)
     match cause:
         case Cause.DEPTHWISE | Cause.GROUPED:
             beside = tuple(way for way in engines if way.backend not in ("x86", "fbgemm"))
-            return (*beside, *leave)
+            return (*beside, *elsewhere, *leave)
         case Cause.ENGINE:
-            return engines
+            return (*engines, *elsewhere)
         case Cause.UNFOLDED_CLAMP:
             return tuple(way for way in engines if way.backend == "onednn")
         case Cause.NO_VNNI | Cause.DYNAMIC:
-            return leave
+            return (*elsewhere, *leave)
         case Cause.UNKNOWN | Cause.PLAIN_KERNEL:
-            return (*engines[:1], *leave)
+            return (*engines[:1], *elsewhere, *leave)
         case Cause.SMALL | Cause.FOLLOWS:
             # Left float it would be converted before and after, which costs more than it does now.
             return ()

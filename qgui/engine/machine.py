@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import platform
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from qgui.engine.fx import plain
 
 #: Backends in the order of preference where nothing was measured; on ARM the other way round.
 _PREFERENCE = ("x86", "onednn", "fbgemm", "qnnpack")
+#: Runtimes that take ONNX files, by the names of their packages.
+OTHER_RUNTIMES = ("onnxruntime", "openvino")
 
 
 def backends() -> tuple[str, ...]:
@@ -75,6 +78,7 @@ def describe() -> MachineDescription:
         devices=devices(),
         vnni=has_vnni(),
         arm=is_arm(),
+        runtimes=tuple(name for name in OTHER_RUNTIMES if importlib.util.find_spec(name) is not None),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,8 @@ from torch import nn
 
 from qgui.core import ranges
 from qgui.core.errors import Cancelled, QguiError
-from qgui.core.runtimes import RuntimeResult, RuntimeTable, in_order
-from qgui.engine import backends, comparison, fresh_process, latency, machine
+from qgui.core.runtimes import RUNTIMES, RuntimeResult, RuntimeTable, in_order
+from qgui.engine import backends, comparison, fresh_process, latency, machine, resident
 from qgui.engine.batch import Batch
 from qgui.engine.fx import plain, quantized
 from qgui.engine.fx.quantized import QuantizedModel
@@ -26,6 +28,13 @@ from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
 Subject = Literal["float", "quantized"]
+
+
+#: Every one of `machine.OTHER_RUNTIMES` with what loads a file in it.
+OTHERS: dict[str, Callable[[str, resident.Inputs, int], Callable[[], Any]]] = {
+    "onnxruntime": resident.onnxruntime_session,
+    "openvino": resident.openvino_request,
+}
 
 
 @dataclass
@@ -160,7 +169,39 @@ def runtimes(session: Session, folder: Path, batch: Batch, threads: int, progres
     found.append(Runtime("optimized", "float", "", lambda: _optimized(float_model, folder, batch, others)))
     for backend in machine.backends():
         found += _in_torch("quantized", backend, _built(session, backend, progress), folder, batch, others)
+    inputs = named_arrays(batch)
+    subjects: tuple[Subject, Subject] = ("float", "quantized")
+    for subject in subjects:
+        for key in OTHERS:
+            found.append(Runtime(key, subject, "", _elsewhere(session, key, subject, folder, inputs, threads)))
     return found
+
+
+def _elsewhere(
+    session: Session, key: str, subject: Subject, folder: Path, inputs: resident.Inputs, threads: int
+) -> Callable[[], Prepared]:
+    return lambda: load_elsewhere(session, key, subject, folder, inputs, threads)
+
+
+def load_elsewhere(
+    session: Session, key: str, subject: Subject, folder: Path, inputs: resident.Inputs, threads: int
+) -> Prepared:
+    """Write a model as ONNX, where that is not done yet, and load it in a runtime that takes such files.
+
+    Raises:
+        QguiError: The runtime is not installed, or ONNX cannot express the model.
+    """
+    if importlib.util.find_spec(key) is None:
+        raise QguiError(f"No {RUNTIMES[key]}", f"{RUNTIMES[key]} is not installed", f"pip install {key}")
+    # The ONNX exporter takes a second to import.
+    from qgui.engine import onnx_model
+
+    path = folder / f"{subject}.onnx"
+    if not path.exists():
+        with plain.quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (onnx_model.write_float if subject == "float" else onnx_model.write_quantized)(session, path)
+    return Prepared(OTHERS[key](str(path), inputs, threads), path.stat().st_size, path)
 
 
 def _built(session: Session, backend: str, progress: Progress) -> Callable[[], nn.Module]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import torch
@@ -11,8 +15,9 @@ from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Mode, Recipe
 from qgui.core.slowness import WayOut, WayOutEffect
-from qgui.engine import backends, comparison, latency
-from qgui.engine.fx.quantized import QuantizedModel
+from qgui.engine import backends, comparison, latency, runtimes
+from qgui.engine.batch import Batch
+from qgui.engine.latency import Variant
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
@@ -53,27 +58,39 @@ def measure(
     progress.step("Converting", 0, 2)
     before, _ = session.build(recipe, progress, with_effects=False)
     progress.step("Converting", 1, 2)
-    after: QuantizedModel | None = None
-    problem = ""
-    try:
-        after, _ = session.build(taken(recipe, way, model.description), progress, with_effects=False)
-        after_db = backends.output_sqnr(after, check, reference)
-    except (QguiError, RuntimeError) as error:
-        after, after_db, problem = None, None, str(error).splitlines()[0]
-    sides = [latency.in_torch("float", model.loaded.module, "", batch, others)[0]]
-    sides += [
-        latency.in_torch("quantized", built.module, built.recipe.backend, batch, others)[0]
-        for built in (before, after)
-        if built is not None
+    sides = [
+        latency.in_torch("float", model.loaded.module, "", batch, others)[0],
+        latency.in_torch("quantized", before.module, recipe.backend, batch, others)[0],
     ]
-    times = iter(latency.measure([variant for side in sides for variant in side], threads, runs, progress))
+    after_db, problem = None, ""
+    with tempfile.TemporaryDirectory(prefix="qgui-way-out-") as folder:
+        try:
+            if way.kind == "runtime":
+                exported = dataclasses.replace(session, result=before)
+                sides.append([_elsewhere(exported, way.runtime, Path(folder), batch, threads)])
+            else:
+                after, _ = session.build(taken(recipe, way, model.description), progress, with_effects=False)
+                after_db = backends.output_sqnr(after, check, reference)
+                sides.append(latency.in_torch("quantized", after.module, after.recipe.backend, batch, others)[0])
+        except (QguiError, RuntimeError) as error:
+            problem = str(error).splitlines()[0]
+        all_variants = [variant for side in sides for variant in side]
+        times = iter(latency.measure(all_variants, threads, runs, progress, settle=True))
     best = [min(float(np.median(next(times))) for _ in side) for side in sides]
     return WayOutEffect(
         way=way,
         float_ms=best[0],
         before_ms=best[1],
-        after_ms=best[2] if after is not None else None,
+        after_ms=best[2] if not problem else None,
         before_db=backends.output_sqnr(before, check, reference),
         after_db=after_db,
         problem=problem,
     )
+
+
+def _elsewhere(session: Session, key: str, folder: Path, batch: Batch, threads: int) -> Variant:
+    """Return the quantized model of a session in another runtime, run once."""
+    inputs = runtimes.named_arrays(batch)
+    prepared = runtimes.load_elsewhere(session, key, "quantized", folder, inputs, threads)
+    prepared.run()
+    return Variant("quantized", key, "", prepared.run)

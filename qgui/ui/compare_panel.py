@@ -30,7 +30,10 @@ from qgui.ui.compare_plots import ComparePlots, series_label
 from qgui.ui.comparison_rows import accuracy_text, delta_texts
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel
 from qgui.ui.document import Document
+from qgui.ui.runtimes_tab import RuntimesTab
 from qgui.ui.settings import Option, Settings
+from qgui.ui.slowness_tab import SlownessTab
+from qgui.ui.speed_work import SpeedWork
 from qgui.ui.theme import Theme
 
 
@@ -46,6 +49,7 @@ class ComparePanel(QWidget):
         theme: For the colours.
         settings: For threads, batch size and runs.
         plots: The plots, made before.
+        work: Measures runtimes and ways out.
         parent: Qt parent.
     """
 
@@ -58,6 +62,7 @@ class ComparePanel(QWidget):
         theme: Theme,
         settings: Settings,
         plots: ComparePlots,
+        work: SpeedWork,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -92,6 +97,11 @@ class ComparePanel(QWidget):
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self._build_overview(), self.tr("Overview"))
         self.tabs.addTab(self._build_layers(), self.tr("Layers"))
+        self.runtimes = RuntimesTab(work, theme, self)
+        self.tabs.addTab(self.runtimes, self.tr("Runtimes"))
+        self.slowness = SlownessTab(work, theme, plots.slow_layers, self)
+        self.slowness.layer_wanted.connect(self.layer_wanted)
+        self.tabs.addTab(self.slowness, self.tr("Why is it not faster?"))
         self.tabs.addTab(self._build_numbers(), self.tr("Numbers"))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -240,6 +250,8 @@ class ComparePanel(QWidget):
 
     def set_available(self, reason: str) -> None:
         """Enable the button, or say why it cannot be used."""
+        self.runtimes.set_available(reason)
+        self.slowness.set_available(reason)
         self.button.setEnabled(not reason)
         self.button.setToolTip(
             reason or self.tr("Measure both models; what changed since is calibrated and quantized first.")
