@@ -183,23 +183,24 @@ def explain(comparison: Comparison, model: ModelDescription, machine: MachineDes
     """Return which layers of a comparison lose time in int8, why, and what can be done about it."""
     rows = {layer.name: layer for layer in model.layers}
     total = sum(result.quantized_ms or 0.0 for result in comparison.layers)
-    found: list[tuple[LayerResult, Layer, Cause, str]] = []
+    found: list[tuple[LayerResult, Cause, str]] = []
     for result in comparison.layers:
         layer = rows.get(result.name)
         if layer is not None and _is_slow(result, total):
-            found.append((result, layer, *cause_of(layer, result, comparison.backend, machine)))
-    followers = _followers(comparison, {result.name for result, _, cause, _ in found if cause in OFF_PATH})
+            found.append((result, *cause_of(layer, result, comparison.backend, machine)))
+    off_path = {result.name: cause for result, cause, _ in found if cause in OFF_PATH}
+    followers = _followers(comparison, off_path)
     alike: dict[Cause, list[str]] = {}
-    for result, _, cause, _ in found:
-        alike.setdefault(cause, []).append(result.name)
+    for result, cause, _ in found:
+        if cause in OFF_PATH or result.name not in followers:
+            alike.setdefault(cause, []).append(result.name)
     layers = []
-    for result, _, cause, reason in found:
-        ways = ways_out(cause, alike[cause], comparison.backend, machine)
+    for result, cause, reason in found:
+        helped = cause
         if cause not in OFF_PATH and result.name in followers:
-            before = followers[result.name]
-            cause = next(kind for entry, _, kind, _ in found if entry.name == before)
-            ways = ways_out(cause, alike[cause], comparison.backend, machine)
-            cause, reason = Cause.FOLLOWS, _why_follows(before)
+            helped, cause = off_path[followers[result.name]], Cause.FOLLOWS
+            reason = _why_follows(followers[result.name])
+        ways = ways_out(helped, alike[helped], comparison.backend, machine)
         times = result.float_ms or 0.0, result.quantized_ms or 0.0
         layers.append(SlowLayer(result.name, result.type, *times, cause, reason, ways))
     layers.sort(key=_by_loss)

@@ -10,7 +10,7 @@ from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
 _PROFILE_SAMPLES = 32
-_PROFILE_RUNS = 7
+_PROFILE_RUNS = 11
 #: Samples on which a trace that froze branches must agree with the model.
 CHECKED_SAMPLES = 8
 

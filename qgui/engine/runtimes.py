@@ -89,6 +89,7 @@ def measure(
     batch_size: int = 1,
     runs: int = 20,
     with_memory: bool = True,
+    only: Callable[[Runtime], bool] = lambda _: True,
 ) -> RuntimeTable:
     """Load float and quantized model in every runtime, time all in alternation, then measure memory one by one.
 
@@ -102,6 +103,7 @@ def measure(
         batch_size: Samples of each run.
         runs: Timed runs of each.
         with_memory: Whether to load each model once more in a fresh process to see how much memory that takes.
+        only: Says which of the runtimes are measured.
 
     Raises:
         QguiError: Nothing is quantized.
@@ -116,7 +118,7 @@ def measure(
         np.savez(folder / "inputs.npz", **named_arrays(batch))
         rows: list[RuntimeResult] = []
         loaded: list[_Loaded] = []
-        wanted = runtimes(session, folder, batch, threads, progress)
+        wanted = [entry for entry in runtimes(session, folder, batch, threads, progress) if only(entry)]
         for number, runtime in enumerate(wanted):
             progress.step("Loading runtimes", number, len(wanted))
             try:

@@ -242,7 +242,7 @@ class LayerPlot(Plot):
 
     def redraw(self) -> None:
         self.clear()
-        self.label("left", self.tr("SQNR in dB") if self._sqnr else self.tr("latency in ms"))
+        self.label("left", self.tr("SQNR in dB") if self._sqnr else self.tr("ms"))
         if not self._layers:
             return
         places = np.arange(len(self._layers), dtype=np.float64)

@@ -66,6 +66,10 @@ class SlownessTab(QWidget):
         self.grid.setContentsMargins(8, 6, 8, 6)
         self.grid.setVerticalSpacing(4)
         self.grid.setColumnStretch(1, 1)
+        self.measure_all = QPushButton(self.tr("Measure all"), self.ways)
+        self.measure_all.setObjectName("waysMeasureAll")
+        self.measure_all.setAccessibleName(self.tr("Measure all ways out"))
+        self.measure_all.clicked.connect(lambda: self._work.measure(*(way for way, *_ in self._buttons)))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(self.summary)
@@ -147,14 +151,15 @@ class SlownessTab(QWidget):
 
     def _fill_ways(self, ways: tuple[WayOut, ...]) -> None:
         while (item := self.grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
+            if (widget := item.widget()) is not None and widget is not self.measure_all:
                 widget.deleteLater()
         self._buttons.clear()
         self.ways.setVisible(bool(ways))
         if ways:
-            title = QLabel(self.tr("Ways out"), self.ways)
+            title = QLabel(self.tr("Ways out: measured before they are adopted"), self.ways)
             title.setProperty("faint", True)
-            self.grid.addWidget(title, 0, 0, 1, 4)
+            self.grid.addWidget(title, 0, 0, 1, 2)
+            self.grid.addWidget(self.measure_all, 0, 2)
         for place, way in enumerate(ways):
             name = QLabel(way.text, self.ways)
             name.setToolTip(", ".join(way.layers) or way.text)
@@ -179,10 +184,9 @@ class SlownessTab(QWidget):
         return self.tr("Export…") if way.kind == "runtime" else self.tr("Adopt")
 
     def _refresh_ways(self) -> None:
-        known = [
-            effect for way, *_ in self._buttons if (effect := self._work.effect(way)) and (effect.gain or 0) > 1.05
-        ]
-        best = min(known, key=lambda effect: effect.after_ms or 0.0).way if known else None
+        best = self._best_way()
+        self.measure_all.setEnabled(not self._why_not)
+        self.measure_all.setToolTip(self._why_not or self.tr("Measure every way out, one after the other."))
         for way, measure, take, label in self._buttons:
             effect = self._work.effect(way)
             measure.setEnabled(not self._why_not)
@@ -196,6 +200,12 @@ class SlownessTab(QWidget):
             take.style().unpolish(take)
             take.style().polish(take)
             label.setText(self._effect_text(effect))
+
+    def _best_way(self) -> WayOut | None:
+        """Return the way out after which the model is fastest, of those that gain anything."""
+        effects = [effect for way, *_ in self._buttons if (effect := self._work.effect(way)) is not None]
+        gaining = [effect for effect in effects if effect.gain is not None and effect.gain > 1.05]
+        return min(gaining, key=lambda effect: effect.after_ms or 0.0).way if gaining else None
 
     def _take_tip(self, way: WayOut, effect: WayOutEffect | None) -> str:
         if effect is None:
@@ -223,6 +233,8 @@ class SlownessTab(QWidget):
         return f"{times}, SQNR {before} → {formatting.decibel(effect.after_db)}"
 
     def _gain_text(self, gain: float) -> str:
+        if 0.95 < gain < 1.05:
+            return self.tr("about as fast")
         if gain >= 1:
             return self.tr("{gain} × as fast").format(gain=formatting.number(gain, 3))
         return self.tr("{gain} × slower").format(gain=formatting.number(1 / gain, 3))

@@ -112,11 +112,11 @@ class SpeedWork(QObject):
 
         self._workflow.with_quantized(measure)
 
-    def measure(self, way: WayOut) -> None:
-        """Measure a way out against the present decisions; calibrates first where needed."""
+    def measure(self, *ways: WayOut) -> None:
+        """Measure ways out against the present decisions; calibrates first where needed."""
         document = self._document
         if document.must_calibrate:
-            self._workflow.calibrate(then=lambda: self.measure(way))
+            self._workflow.calibrate(then=lambda: self.measure(*ways))
             return
         digest = document.digest
 
@@ -124,17 +124,18 @@ class SpeedWork(QObject):
             if digest != self._effects_digest:
                 self._effects.clear()
                 self._effects_digest = digest
-            self._effects[way] = event.effect
+            self._effects[event.effect.way] = event.effect
             self.changed.emit()
             self._workflow.step_finished.emit("way out")
 
-        command = messages.MeasureWayOut(
-            recipe=document.recipe,
-            way=way,
-            threads=self._settings.get(options.THREADS),
-            batch_size=self._settings.get(options.BATCH_SIZE),
-        )
-        self._client.submit(Job(command, self.tr("Measuring a way out")).success(measured))
+        for way in ways:
+            command = messages.MeasureWayOut(
+                recipe=document.recipe,
+                way=way,
+                threads=self._settings.get(options.THREADS),
+                batch_size=self._settings.get(options.BATCH_SIZE),
+            )
+            self._client.submit(Job(command, self.tr("Measuring a way out")).success(measured))
 
     # Decisions
 

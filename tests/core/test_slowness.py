@@ -147,3 +147,22 @@ def test_that_an_island_is_closed_only_where_that_is_possible_and_pays(
     assert explained.ways == ways
     assert word in explained.reason
     assert explained.lost_ms == pytest.approx(0.6)
+
+
+def test_that_a_layer_which_only_follows_is_not_left_float_with_those_of_unknown_cause() -> None:
+    wide = {"weight_shape": (8, 8, 1, 1)}
+    layers = [
+        convolution("slow", padding=0),
+        Layer("next", "Conv2d", "module", **wide),
+        Layer("alone", "Conv2d", "module", **wide),
+    ]
+    rows = (result("slow", 0.5, 20.0), result("next", 0.2, 0.4), result("alone", 0.5, 0.9))
+    explained = slowness.explain(compared(rows), model(*layers), MACHINE)
+    assert WayOut("float", layers=("alone",)) in explained.ways
+    assert not any("next" in way.layers for way in explained.ways)
+
+
+def test_that_runtimes_which_are_installed_are_a_way_out() -> None:
+    machine = msgspec.structs.replace(MACHINE, runtimes=("onnxruntime",))
+    ways = slowness.ways_out(Cause.DEPTHWISE, ["conv"], "x86", machine)
+    assert [way.text for way in ways] == ["Use the backend onednn", "Run it in ONNX Runtime", "Leave conv float"]
