@@ -15,26 +15,26 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui.core import legality, recipe_file, report, training_run
+from qgui import cli_bench, cli_recipe, cli_speed
+from qgui.cli_recipe import count
+from qgui.core import formats, legality, recipe_file, training_run
 from qgui.core.advice import fastest_backend
 from qgui.core.errors import QguiError
-from qgui.core.layers import Layer
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
-    STEPS,
     ActivationSetting,
     DataReference,
     Mode,
     ModelReference,
-    Observer,
     ObserverKind,
+    PatternRule,
     Recipe,
-    Step,
     WeightSetting,
 )
 from qgui.core.recipe_file import write_atomically
+from qgui.core.report import page, sentences
+from qgui.core.report.content import ReportContent, dated
 from qgui.core.results import BackendTiming, Comparison, ExportResult, QuantizeResult
-from qgui.core.training import CROSS_ENTROPY, DISTILL, Training
 
 FASTEST = "fastest"
 #: Folder in a run's folder in which a training leaves its checkpoint.
@@ -80,35 +80,32 @@ def parser() -> argparse.ArgumentParser:
     )
     for flag, sentence in steps:
         quantize.add_argument(flag, action="store_true", help=f"{sentence}, in all layers that may")
-    quantize.add_argument("--threads", type=_count, default=1, help="threads while measuring (default: 1)")
-    quantize.add_argument("--batch-size", type=_count, default=1, help="batch size while measuring (default: 1)")
-    quantize.add_argument("--runs", type=_count, default=30, help="timed runs of each variant (default: 30)")
+    quantize.add_argument("--threads", type=count, default=1, help="threads while measuring (default: 1)")
+    quantize.add_argument("--batch-size", type=count, default=1, help="batch size while measuring (default: 1)")
+    quantize.add_argument("--runs", type=count, default=30, help="timed runs of each variant (default: 30)")
     quantize.add_argument("--out", type=Path, required=True, metavar="DIR", help="where recipe, report and model go")
     quantize.add_argument(
-        "--format", action="append", metavar="FORMAT", help="export format (default: torchscript and script)"
+        "--format",
+        action="append",
+        metavar="FORMAT",
+        help=f"{', '.join(formats.KEYS)} (default: {', '.join(f.key for f in formats.FORMATS if f.default)})",
     )
-    _add_training(quantize)
+    quantize.add_argument("--runtimes", action="store_true", help="measure float and int8 in every runtime")
+    cli_recipe.add_rules(quantize)
+    cli_recipe.add_training(quantize)
     quantize.set_defaults(run=_quantize)
 
     export = commands.add_parser("export", help="a quantized run once more, in another format")
     export.add_argument("folder", type=Path, metavar="DIR", help="what quantize wrote")
-    export.add_argument(
-        "--format", action="append", required=True, metavar="FORMAT", help="torchscript, recipe, script"
-    )
+    export.add_argument("--format", action="append", required=True, metavar="FORMAT", help=", ".join(formats.KEYS))
     export.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the same folder)")
     export.add_argument("--trust", action="store_true", help="open files that run code of theirs")
     export.set_defaults(run=_export)
-    for command in (layers, ranges, quantize, export):
+    bench = cli_bench.add(commands, count, _progress, _table)
+    for command in (layers, ranges, quantize, export, bench):
         command.add_argument("--json", action="store_true", help="print one JSON object")
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return top
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def _numbers(text: str) -> tuple[float, float, float]:
@@ -137,11 +134,11 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
         "--data",
         required=required,
         default="",
-        help="example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
+        help="example:digits, folder:PATH, imagenet:PATH, PATH.npz, PATH.py:CALLABLE, random:SHAPE",
     )
-    command.add_argument("--calibrate", type=_count, default=start.calibrate, metavar="N", help="calibration samples")
+    command.add_argument("--calibrate", type=count, default=start.calibrate, metavar="N", help="calibration samples")
     command.add_argument("--evaluate", type=int, default=0, metavar="N", help="evaluation samples (0: all others)")
-    command.add_argument("--data-batch", type=_count, default=start.batch_size, metavar="N", help="samples per batch")
+    command.add_argument("--data-batch", type=count, default=start.batch_size, metavar="N", help="samples per batch")
     command.add_argument("--seed", type=int, default=0, help="seed of the split")
     command.add_argument("--overlap", action="store_true", help="let calibration samples be evaluated too")
     command.add_argument(
@@ -149,69 +146,11 @@ def _add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
     )
     command.add_argument("--finite-only", action="store_true", help="leave NaN and infinite activations out of ranges")
     command.add_argument("--metric", default="", metavar="PATH.py:CALLABLE", help="(outputs, target) -> float")
-    command.add_argument("--resize", type=_count, default=start.resize, help="short side of images in pixels")
-    command.add_argument("--crop", type=_count, default=start.crop, help="side of the central crop in pixels")
+    command.add_argument("--resize", type=count, default=start.resize, help="short side of images in pixels")
+    command.add_argument("--crop", type=count, default=start.crop, help="side of the central crop in pixels")
     command.add_argument("--mean", type=_numbers, default=start.mean, metavar="R,G,B")
     command.add_argument("--std", type=_numbers, default=start.std, metavar="R,G,B")
     command.add_argument("--interpolation", choices=["bilinear", "bicubic", "nearest"], default=start.interpolation)
-
-
-def _add_training(command: argparse.ArgumentParser) -> None:
-    """Add the options that decide how layers in mode qat are trained; what is not given stays as in the recipe."""
-    group = command.add_argument_group("training of qat layers", "what is left out is chosen from the data")
-    add = group.add_argument
-    add("--epochs", type=_count, metavar="N", help="passes over the training samples")
-    add("--train-batch", type=_count, metavar="N", help="samples per optimizer step")
-    add("--optimizer", choices=["adamw", "sgd"], help="optimizer (default: sgd)")
-    add("--lr", type=_positive, metavar="X", help="learning rate at the start")
-    add("--schedule", choices=["cosine", "step", "constant"], help="learning rate over the steps (default: cosine)")
-    add("--weight-decay", type=float, metavar="X", help="for weights only (default: 0)")
-    add("--loss", metavar="LOSS", help=f"{CROSS_ENTROPY}, {DISTILL} (needs no labels), or PATH.py:CALLABLE")
-    add("--train-ranges", choices=["lsq", "moving_average"], help="how ranges move (default: lsq)")
-    add("--freeze-observers", type=int, metavar="EPOCH", help="epoch from which ranges stay")
-    add("--freeze-batch-norm", type=int, metavar="EPOCH", help="epoch from which BatchNorm keeps its statistics")
-    add("--train-all", action="store_true", default=None, help="train every weight, not only those of qat layers")
-    add("--train-seed", type=int, metavar="N", help="seed of the training (default: 0)")
-    add("--train-samples", type=_count, metavar="N", help="samples to train and validate with")
-    add("--validation", type=_share, metavar="SHARE", help="share of them that validates (default: 0.2)")
-    add("--device", metavar="DEVICE", help="cpu, cuda or mps (default: cpu)")
-    add("--resume", type=Path, metavar="DIR", help="go on with the training whose checkpoint lies there")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be greater than 0")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError("must be at least 0 and less than 1")
-    return value
-
-
-def _training_of(arguments: argparse.Namespace, start: Training) -> Training:
-    """Return training settings in which the given options stand in place of a recipe's."""
-    given = {
-        "epochs": arguments.epochs,
-        "batch_size": arguments.train_batch,
-        "optimizer": arguments.optimizer,
-        "learning_rate": arguments.lr,
-        "schedule": arguments.schedule,
-        "weight_decay": arguments.weight_decay,
-        "loss": arguments.loss,
-        "ranges": arguments.train_ranges,
-        "freeze_observers": arguments.freeze_observers,
-        "freeze_batch_norm": arguments.freeze_batch_norm,
-        "only_qat": None if arguments.train_all is None else not arguments.train_all,
-        "seed": arguments.train_seed,
-        "samples": arguments.train_samples,
-        "validation": arguments.validation,
-        "device": arguments.device,
-    }
-    return msgspec.structs.replace(start, **{name: value for name, value in given.items() if value is not None})
 
 
 def _data_of(arguments: argparse.Namespace) -> DataReference:
@@ -355,7 +294,7 @@ def _ranges(arguments: argparse.Namespace) -> tuple[Any, str]:
     layers = session.opened_model.description.layers
     recipe = session.advised_recipe()
     if arguments.equalize:
-        recipe = _ticked(recipe, ("equalize",), layers)
+        recipe = cli_recipe.for_all(recipe, PatternRule("*", equalize=True), layers)
     session.calibrate(_progress(), recipe=recipe)
     model = session.model_for(recipe)
     activations: ActivationRanges = session.activations
@@ -438,7 +377,7 @@ def _weight_observers(model: Any, layer: str, setting: WeightSetting) -> dict[st
 
 
 def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
-    from qgui.engine import backends, comparison, export, machine, runs
+    from qgui.engine import backends, comparison, export, machine, runs, runtimes
 
     given = recipe_file.load(arguments.recipe) if arguments.recipe else None
     resumed = _checkpoint_folder(arguments.resume) if arguments.resume else None
@@ -450,14 +389,12 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     if arguments.backend not in ("", FASTEST, *known):
         why = f"this machine has no engine '{arguments.backend}'"
         raise QguiError("Could not quantize", why, f"Choose {FASTEST} or one of {', '.join(known)}.")
-    formats = arguments.format or ["torchscript", "script"]
-    unknown = [name for name in formats if name not in export.FORMATS]
-    if unknown:
-        raise QguiError("Could not export", f"there is no format '{unknown[0]}'", f"Use {', '.join(export.FORMATS)}.")
+    export.refuse_unknown(arguments.format or ())
     session = _session(arguments)
     progress = _progress()
     backend = "" if arguments.backend == FASTEST else arguments.backend
-    recipe = _recipe_of(session, arguments, given, backend)
+    recipe, told = cli_recipe.decided(session, arguments, given, backend)
+    export.refuse_impossible(session.opened_model.description, recipe, arguments.format or ())
     if any(recipe.rule(layer.name).needs_statistics for layer in session.opened_model.description.layers):
         session.calibrate(progress, recipe=recipe)
     timings: tuple[BackendTiming, ...] = ()
@@ -472,16 +409,31 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     else:
         result = session.quantize(recipe, progress)
     found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
-    exports = export.export(session, arguments.out, formats, progress)
+    table = None
+    if arguments.runtimes:
+        table = runtimes.measure(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
+    slow = cli_speed.explained(session, found)
+    chosen = arguments.format or formats.defaults(session.opened_model.description, recipe)
+    exports = export.export(session, arguments.out, chosen, progress, arguments.threads)
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
-    answer["training"] = msgspec.to_builtins(outcome)
-    page = report.html(
-        session.opened_model.description, session.opened_data.describe(), machine.describe(), found, exports
+    answer |= cli_speed.in_json(slow, table)
+    answer |= {"training": msgspec.to_builtins(outcome), "recipe": cli_recipe.told_in_json(recipe, told)}
+    told_all = ReportContent(
+        model=session.opened_model.description,
+        recipe=session.quantized_model.recipe,
+        made=dated(),
+        version=qgui.__version__,
+        data=session.opened_data.describe(),
+        machine=machine.describe(),
+        ranges=session.activations,
+        comparison=found,
+        training=outcome,
+        exports=tuple(exports),
     )
-    write_atomically(arguments.out / "report.html", page.encode())
+    write_atomically(arguments.out / "report.html", page.html(told_all).encode())
     write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
-    summary = _summary(found, exports, timings, arguments.out)
+    summary = "\n".join([*cli_speed.lines(slow, table), _summary(found, exports, timings, arguments.out)])
     return answer, "\n".join([*result.notes, summary]) if outcome is not None else summary
 
 
@@ -494,7 +446,7 @@ def _train(
     session: Any, recipe: Recipe, progress: Any, folder: Path, resume: bool
 ) -> tuple[training_run.TrainingOutcome, QuantizeResult]:
     def tell(update: training_run.TrainingUpdate) -> None:
-        for line in report.training_lines(update):
+        for line in sentences.training_lines(update):
             sys.stderr.write(f"{line}\n")
 
     try:
@@ -504,49 +456,6 @@ def _train(
             sys.stderr.write(f"\nThe last epoch is kept: go on with --resume {folder}\n")
         raise
     return outcome, result
-
-
-def _recipe_of(session: Any, arguments: argparse.Namespace, given: Recipe | None, backend: str) -> Recipe:
-    if given is None:
-        mode = Mode(arguments.mode) if arguments.mode else None
-        recipe: Recipe = session.advised_recipe(backend, mode)
-    else:
-        start = session.advised_recipe(backend)
-        data = _with_choices(start.data, given.data)
-        recipe = msgspec.structs.replace(given, backend=start.backend, model=start.model, data=data)
-    steps = [step for step in STEPS if getattr(arguments, step)]
-    recipe = _ticked(recipe, steps, session.opened_model.description.layers)
-    recipe = msgspec.structs.replace(recipe, training=_training_of(arguments, recipe.training))
-    if arguments.observer is None:
-        return recipe
-    observer = Observer(ObserverKind(arguments.observer))
-    rules = {
-        name: msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, observer=observer))
-        for name, rule in recipe.rules.items()
-    }
-    return recipe.with_rules(rules)
-
-
-def _with_choices(data: DataReference, given: DataReference) -> DataReference:
-    """Return the data of the command line with the choices about calibration that a recipe made for the same data."""
-    if given.source != data.source:
-        return data
-    return msgspec.structs.replace(
-        data, excluded=data.excluded or given.excluded, finite_only=data.finite_only or given.finite_only
-    )
-
-
-def _ticked(recipe: Recipe, steps: Sequence[Step], layers: Sequence[Layer]) -> Recipe:
-    """Return the recipe with steps ticked in all layers that may have them."""
-    wished = dict.fromkeys(steps, True)
-    rules = {
-        layer.name: legality.with_legal_steps(
-            msgspec.structs.replace(recipe.rules[layer.name], **wished), layer, recipe.backend
-        )
-        for layer in layers
-        if layer.name in recipe.rules
-    }
-    return recipe.with_rules(rules) if steps else recipe
 
 
 def _answer(
@@ -609,13 +518,12 @@ def _calibration_of(session: Any) -> dict[str, Any] | None:
 def _summary(
     comparison: Comparison, exports: Sequence[ExportResult], timings: Sequence[BackendTiming], out: Path
 ) -> str:
-    lines = report.comparison_lines(comparison)
+    lines = sentences.comparison_lines(comparison)
     if timings:
         told = [f"{t.backend} {t.median_ms:.2f} ms" if t.median_ms is not None else f"{t.backend} -" for t in timings]
         lines.append(f"Backends measured: {', '.join(told)}")
     for export in exports:
-        mark = "verified" if export.verified else f"NOT verified: {export.message}"
-        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {mark})")
+        lines.append(f"{export.format}: {export.path} ({export.size_bytes / 1e6:.2f} MB, {export.checked})")
     lines.append(f"Report: {out / 'report.html'}")
     return "\n".join(lines)
 
@@ -628,7 +536,7 @@ def _export(arguments: argparse.Namespace) -> tuple[Any, str]:
     progress = _progress()
     session, recipe = runs.restore(arguments.folder, progress, arguments.trust)
     exports = export.export(session, arguments.out or arguments.folder, arguments.format, progress)
-    lines = [f"{e.format}: {e.path} ({'verified' if e.verified else 'NOT verified: ' + e.message})" for e in exports]
+    lines = [f"{e.format}: {e.path} ({e.checked})" for e in exports]
     return {"exports": [msgspec.to_builtins(e) for e in exports], "recipe_hash": recipe.digest()}, "\n".join(lines)
 
 

@@ -26,7 +26,15 @@ class QguiError(Exception):
 
 
 class NeedsTrust(QguiError):
-    """A file can only be opened by running code that it holds."""
+    """A file can only be opened by running code that it holds.
+
+    Attributes:
+        file: The file.
+    """
+
+    def __init__(self, what: str, why: str, next_step: str, details: str, file: str) -> None:
+        super().__init__(what, why, next_step, details)
+        self.file = file
 
 
 class NeedsConsent(QguiError):

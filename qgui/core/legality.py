@@ -16,7 +16,6 @@ from qgui.core.recipe import (
     Mode,
     Observer,
     ObserverKind,
-    Recipe,
     Rule,
     Step,
     WeightDtype,
@@ -309,21 +308,8 @@ def corrected(rule: Rule, layer: Layer, backend: str) -> Rule:
         weight = msgspec.structs.replace(weight, qscheme=start.qscheme)
     if weight_observers(layer, weight).get(weight.observer.kind):
         weight = msgspec.structs.replace(weight, observer=Observer())
-    if weight.channel_bounds and why_no_channel_bounds(layer, weight):
-        weight = msgspec.structs.replace(weight, channel_bounds=())
+    if weight.channel_bounds:
+        channels = layer.weight_shape[0] if layer.weight_shape and not why_no_channel_bounds(layer, weight) else 0
+        kept = tuple(entry for entry in weight.channel_bounds if entry[0] < channels)
+        weight = msgspec.structs.replace(weight, channel_bounds=kept)
     return with_legal_steps(msgspec.structs.replace(rule, mode=mode, weight=weight), layer, backend)
-
-
-def corrected_recipe(recipe: Recipe, layers: tuple[Layer, ...]) -> tuple[Recipe, tuple[str, ...]]:
-    """Return the recipe with every rule made legal for its layer, and the names of the layers that changed.
-
-    Rules of layers that the model does not have are left out and counted as changed.
-    """
-    known = {layer.name: layer for layer in layers}
-    rules = {
-        name: corrected(rule, known[name], recipe.backend)
-        for name, rule in recipe.rules.items()
-        if name in known and known[name].head
-    }
-    changed = tuple(name for name, rule in recipe.rules.items() if rules.get(name) != rule)
-    return msgspec.structs.replace(recipe, rules=rules), changed

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, RowState
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import (
@@ -133,6 +134,16 @@ class SteerTraining(Command, frozen=True):
     change: Steering | None = None
 
 
+class LimitMemory(Command, frozen=True):
+    """Limit what the worker may take; answered at once, without an event.
+
+    Attributes:
+        gibibytes: The most memory, in GiB; 0 for as much as there is.
+    """
+
+    gibibytes: int
+
+
 class Compare(Command, frozen=True):
     """Measure float against quantized."""
 
@@ -188,11 +199,13 @@ class Export(Command, frozen=True):
 
     Attributes:
         folder: Where to write.
-        formats: Which of `torchscript`, `recipe`, `script`.
+        formats: Keys of `core.formats`.
+        threads: Threads with which the written files are run.
     """
 
     folder: str
     formats: tuple[str, ...]
+    threads: int = 1
 
 
 class WeightRanges(Command, frozen=True):
@@ -221,6 +234,24 @@ class ShowSamples(Command, frozen=True):
 
     samples: tuple[int, ...]
     folder: str
+
+
+class CheckBenchmarks(Command, frozen=True):
+    """Say which published rows can be run with some settings, and what the others lack."""
+
+    settings: BenchmarkSettings
+
+
+class RunBenchmark(Command, frozen=True):
+    """Run a published row; what is open stays open.
+
+    Attributes:
+        key: Of the row.
+        settings: With what it is run.
+    """
+
+    key: str
+    settings: BenchmarkSettings
 
 
 class Cancel(Command, frozen=True):
@@ -378,6 +409,25 @@ class SamplesShown(Event, frozen=True):
     samples: tuple[SampleDescription, ...]
 
 
+class BenchmarksChecked(Event, frozen=True):
+    """What each published row needs.
+
+    Attributes:
+        states: One for each row.
+        cpu: The processor, and `versions` those of what figures depend on: kept results of others are stale.
+    """
+
+    states: tuple[RowState, ...]
+    cpu: str
+    versions: dict[str, str]
+
+
+class BenchmarkRun(Event, frozen=True):
+    """A published row was run."""
+
+    result: BenchmarkResult
+
+
 class Failed(Event, frozen=True):
     """A job failed; everything else is as before.
 
@@ -387,6 +437,7 @@ class Failed(Event, frozen=True):
         next_step: What the person can do.
         details: Traceback.
         needs_trust: Whether the same command with `trust` would go on.
+        file: The file that would have to be trusted.
         needs_consent: Whether calibration would go on with the finite values only.
     """
 
@@ -395,6 +446,7 @@ class Failed(Event, frozen=True):
     next_step: str = ""
     details: str = ""
     needs_trust: bool = False
+    file: str = ""
     needs_consent: bool = False
 
 
@@ -428,6 +480,7 @@ AnyCommand = (
     | KeepTraining
     | EstimateTraining
     | SteerTraining
+    | LimitMemory
     | Compare
     | MeasureActivations
     | MeasureBackends
@@ -436,6 +489,8 @@ AnyCommand = (
     | Export
     | WeightRanges
     | ShowSamples
+    | CheckBenchmarks
+    | RunBenchmark
     | Cancel
     | Shutdown
 )
@@ -458,6 +513,8 @@ AnyEvent = (
     | Exported
     | WeightRangesWritten
     | SamplesShown
+    | BenchmarksChecked
+    | BenchmarkRun
     | Failed
     | Stopped
     | LogLine

@@ -14,6 +14,9 @@ from qgui.core.ranges import Assessment, Distribution
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, ActivationSetting, Observer, ObserverKind, Recipe
 from qgui.core.statistics import CalibrationRecord, TensorStatistics
 
+#: Ranges that differ by less than this in predicted SQNR, in dB, are equally good.
+AS_GOOD_DB = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
@@ -38,6 +41,10 @@ class Choice:
     def clipped(self) -> float:
         """Share of elements outside the range, 0 to 1."""
         return self.cost.clipped
+
+    def is_as_good_as(self, other: Choice) -> bool:
+        """Whether it loses nothing that counts against another choice for the same tensor."""
+        return self.cost.error <= other.cost.error * 10 ** (AS_GOOD_DB / 10)
 
 
 class ActivationRanges:

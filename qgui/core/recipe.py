@@ -11,7 +11,10 @@ import msgspec
 
 from qgui.core.training import Training
 
-RECIPE_VERSION = 1
+#: Version 2 knows patterns; files of version 1 still open.
+RECIPE_VERSION = 2
+#: What stands for the version in a recipe's hash, so that the same decisions have the same hash in every version.
+_HASHED_VERSION = 1
 
 
 class Mode(enum.StrEnum):
@@ -139,6 +142,37 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 FLOAT_RULE = Rule()
 
 
+class PatternRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the person decided for all layers of a type, or with a path that a pattern describes.
+
+    What is None stays as it is without this rule. How patterns match is told in `qgui.core.patterns`, what they make
+    of layers in `qgui.core.fitting`.
+
+    Attributes:
+        pattern: Type of layers (`Conv2d`) or glob of their paths (`layer3.*`); `type:` or `path:` before it says which.
+        mode: How they compute.
+        observer: Chooses the range of their outputs.
+        activation_qscheme: Quantization scheme of their outputs.
+        weight_dtype: Quantized dtype of their weights.
+        weight_qscheme: Quantization scheme of their weights.
+        weight_observer: Chooses the ranges of their weights.
+        equalize: As in `Rule`.
+        correct_bias: As in `Rule`.
+        adaround: As in `Rule`.
+    """
+
+    pattern: str
+    mode: Mode | None = None
+    observer: Observer | None = None
+    activation_qscheme: ActivationScheme | None = None
+    weight_dtype: WeightDtype | None = None
+    weight_qscheme: WeightScheme | None = None
+    weight_observer: Observer | None = None
+    equalize: bool | None = None
+    correct_bias: bool | None = None
+    adaround: bool | None = None
+
+
 class ModelReference(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a model comes from.
 
@@ -196,8 +230,13 @@ class Recipe(msgspec.Struct, frozen=True):
         backend: PyTorch quantized engine (`x86`, `onednn`, `fbgemm`, `qnnpack`).
         model: Where the model comes from.
         data: Where the data comes from.
-        rules: Layer path to rule. A layer without a rule stays float.
+        rules: Layer path to the rule that holds, whoever decided it. A layer without a rule stays float.
         training: How the layers in mode `qat` are trained.
+        patterns: Rules by path or type; a later one wins over an earlier one, what was decided for a single layer wins
+            over all.
+        own: Paths of the layers that were decided singly, which patterns leave alone; None for all that no pattern
+            governs, as in a file written by hand.
+        underneath: Layer path to the rule that a layer governed by patterns has without them.
     """
 
     version: int = RECIPE_VERSION
@@ -206,18 +245,43 @@ class Recipe(msgspec.Struct, frozen=True):
     data: DataReference = DataReference()
     rules: dict[str, Rule] = {}
     training: Training = Training()
+    patterns: tuple[PatternRule, ...] = ()
+    own: frozenset[str] | None = None
+    underneath: dict[str, Rule] = {}
+
+    @property
+    def own_layers(self) -> frozenset[str]:
+        """Paths of the layers that were decided singly."""
+        return self.own if self.own is not None else frozenset(self.rules.keys() - self.underneath.keys())
 
     def rule(self, layer: str) -> Rule:
         """Return the rule of a layer path; float where nothing was decided."""
         return self.rules.get(layer, FLOAT_RULE)
 
     def with_rules(self, changed: Mapping[str, Rule]) -> Recipe:
-        """Return a recipe in which the rules of some layers are replaced."""
-        return msgspec.structs.replace(self, rules={**self.rules, **changed})
+        """Return a recipe in which the rules of some layers are decided singly."""
+        return msgspec.structs.replace(
+            self,
+            rules={**self.rules, **changed},
+            own=self.own_layers.union(changed),
+            underneath={name: rule for name, rule in self.underneath.items() if name not in changed},
+        )
+
+    def without_patterns(self) -> Recipe:
+        """Return a recipe in which every layer has the rule that it has without patterns; the patterns stay listed."""
+        return msgspec.structs.replace(
+            self, rules={**self.rules, **self.underneath}, own=self.own_layers, underneath={}
+        )
 
     def digest(self) -> str:
-        """Return a hash of everything that decides the result: 16 hexadecimal digits of SHA-256."""
-        deciding = msgspec.to_builtins(self)
+        """Return a hash of everything that decides the result: 16 hexadecimal digits of SHA-256.
+
+        How the rules are written does not count: a layer that is float by a pattern and one that is float by a rule of
+        its own make the same model, so results stay valid when rules are written in another way.
+        """
+        deciding = {**msgspec.to_builtins(self), "version": _HASHED_VERSION}
+        for field in ("patterns", "own", "underneath"):
+            del deciding[field]
         trains = any(rule.mode is Mode.QAT for rule in self.rules.values())
         if not trains or self.training == Training():
             del deciding["training"]

@@ -22,7 +22,7 @@ def encode(recipe: Recipe) -> bytes:
 
 
 def decode(content: bytes, name: str = "the recipe") -> Recipe:
-    """Return the recipe in a JSON text.
+    """Return the recipe in a JSON text, in the present version.
 
     Raises:
         QguiError: The text is not a recipe, or one of a newer version.
@@ -36,9 +36,10 @@ def decode(content: bytes, name: str = "the recipe") -> Recipe:
         why = f"it has format version {version} and this program knows up to {RECIPE_VERSION}"
         raise QguiError(what, why, "Open it with a newer QGUI.")
     try:
-        return msgspec.json.decode(content, type=Recipe)
+        recipe = msgspec.json.decode(content, type=Recipe)
     except msgspec.DecodeError as error:
         raise QguiError(what, f"a value is wrong ({error})", "Correct the file or choose another one.") from error
+    return msgspec.structs.replace(recipe, version=RECIPE_VERSION)
 
 
 def load(path: Path) -> Recipe:

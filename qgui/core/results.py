@@ -246,12 +246,18 @@ class ExportResult(msgspec.Struct, frozen=True):
     """One exported file, loaded again in a fresh process.
 
     Attributes:
-        format: `torchscript`, `recipe` or `script`.
+        format: A key of `core.formats`.
         path: Where it lies.
         size_bytes: Its size.
         verified: Whether the fresh process got the outputs of the model in the program.
         max_abs_diff: Greatest absolute difference of those outputs; None where it has no outputs.
         message: What the verification said.
+        agreement: Share of the samples with the same most likely class; None where there are no classes.
+        sqnr_db: Ratio of the outputs of the model in the program to the difference, in dB.
+        latency_ms: Median time of one sample in the fresh process.
+        threads: Threads that the fresh process used.
+        samples: Evaluation samples that were compared.
+        parting_layer: The first layer whose values differ, where the outputs do and it is known.
     """
 
     format: str
@@ -260,6 +266,21 @@ class ExportResult(msgspec.Struct, frozen=True):
     verified: bool
     max_abs_diff: float | None
     message: str = ""
+    agreement: float | None = None
+    sqnr_db: float | None = None
+    latency_ms: float | None = None
+    threads: int = 1
+    samples: int = 0
+    parting_layer: str = ""
+
+    @property
+    def checked(self) -> str:
+        """What the verification found, in a few words."""
+        if not self.verified:
+            return f"NOT verified: {self.message}"
+        if self.sqnr_db is None or self.latency_ms is None:
+            return "verified"
+        return f"verified, {self.sqnr_db:.1f} dB, {self.latency_ms:.2f} ms"
 
 
 class DataDescription(msgspec.Struct, frozen=True):
@@ -322,6 +343,7 @@ class MachineDescription(msgspec.Struct, frozen=True):
         vnni: Whether the processor adds products of 8-bit integers in one instruction (AVX-512 VNNI).
         arm: Whether it is an ARM processor.
         runtimes: Runtimes that are installed beside torch, keys of `qgui.core.runtimes.RUNTIMES`.
+        limits_memory: Whether the memory of the engine's process can be limited.
     """
 
     cpu: str
@@ -336,3 +358,4 @@ class MachineDescription(msgspec.Struct, frozen=True):
     vnni: bool = True
     arm: bool = False
     runtimes: tuple[str, ...] = ()
+    limits_memory: bool = False

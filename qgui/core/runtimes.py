@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from typing import Literal
 
@@ -19,6 +20,8 @@ RUNTIMES = {
 }
 #: A baseline so much slower than the best is called slow.
 SLOW_BASELINE = 1.1
+#: Fewer runs have no spread.
+_FEWEST = 2
 
 
 class RuntimeResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,6 +110,14 @@ class RuntimeTable(msgspec.Struct, frozen=True):
 def in_order(rows: Iterable[RuntimeResult]) -> tuple[RuntimeResult, ...]:
     """Return runtimes with the fastest first and those that do not run last."""
     return tuple(sorted(rows, key=lambda row: (row.latency is None, row.median_ms or 0.0)))
+
+
+def spread_of(latency: Latency) -> float | None:
+    """Return within how many milliseconds the middle half of the runs lies; None where the runs are not known."""
+    if len(latency.samples_ms) < _FEWEST:
+        return None
+    low, _, high = statistics.quantiles(latency.samples_ms, n=4, method="inclusive")
+    return high - low
 
 
 def ratio(before: RuntimeResult | None, after: RuntimeResult | None) -> float | None:

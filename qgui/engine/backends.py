@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import torch
 
-from qgui.core import legality, ranges
+from qgui.core import fitting, legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Mode, Recipe
@@ -62,14 +62,15 @@ def for_backend(recipe: Recipe, backend: str, model: ModelDescription) -> Recipe
     everywhere = machine.needs_reduced_range(backend)
     layers = {layer.name: layer for layer in model.layers}
     rules = {}
-    for name, rule in recipe.rules.items():
+    bare = recipe.without_patterns()
+    for name, rule in bare.rules.items():
         if name not in layers:
             continue
         narrow = everywhere or legality.needs_reduced_range(layers[name], backend)
         activation = msgspec.structs.replace(rule.activation, reduce_range=narrow)
         rules[name] = msgspec.structs.replace(rule, activation=activation)
-    moved = msgspec.structs.replace(recipe, backend=backend, rules=rules)
-    return legality.corrected_recipe(moved, model.layers)[0]
+    moved = msgspec.structs.replace(bare, backend=backend, rules=rules)
+    return fitting.fitted(moved, model.layers, everywhere).recipe
 
 
 def untrained(recipe: Recipe) -> Recipe:

@@ -15,7 +15,7 @@ import torch
 from qgui.core.errors import QguiError
 from qgui.core.recipe import DataReference
 from qgui.core.results import DataDescription
-from qgui.engine import images, python_source
+from qgui.engine import imagenet, images, python_source
 from qgui.engine.batch import Batch, join
 from qgui.engine.python_data import ArraySamples, samples_of, tensor_of
 from qgui.engine.sources import example_module
@@ -182,6 +182,8 @@ def open_data(reference: DataReference) -> Data:
         samples: Samples = _example(rest)
     elif kind == "folder":
         samples = images.ImageFolder(Path(rest).expanduser(), reference)
+    elif kind == "imagenet":
+        samples = imagenet.open_validation(Path(rest).expanduser(), reference)
     elif kind == "random":
         samples = RandomSamples(_shape(rest))
     elif reference.source.endswith(".npz"):
@@ -276,7 +278,7 @@ def _numbers(array: np.ndarray[Any, Any], name: str, path: Path) -> torch.Tensor
 
 def _python(source: str) -> Samples:
     if python_source.split_callable(source) is None:
-        hint = "Write example:digits, folder:PATH, PATH.npz, PATH.py:CALLABLE, package.module:CALLABLE or random:SHAPE."
+        hint = "Write example:digits, folder:PATH, imagenet:PATH, PATH.npz, PATH.py:CALLABLE or random:SHAPE."
         raise QguiError(WHAT, f"'{source}' is no data source", hint)
     found = python_source.call(python_source.load_callable(source, WHAT), source, WHAT)
     return samples_of(found, source)

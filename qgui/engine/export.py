@@ -6,125 +6,185 @@ All come into place together at the end, so that a failure or a cancelled job le
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
+import msgspec
+import numpy as np
 
-from qgui.core import recipe_file
+from qgui.core import formats as known
 from qgui.core.errors import QguiError
+from qgui.core.layers import ModelDescription
+from qgui.core.recipe import Recipe
 from qgui.core.results import ExportResult
-from qgui.engine import fresh_process, latency
-from qgui.engine.fx import plain, script
-from qgui.engine.outputs import main_output
+from qgui.engine import check_samples, fidelity, latency, onnx_programs
+from qgui.engine.check_samples import CheckSamples
+from qgui.engine.exporters import WRITERS, Task, Written, not_possible
+from qgui.engine.fidelity import Fidelity
+from qgui.engine.fresh_process import found_by, fresh_python
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
+from qgui.engine.staging import staged
 
-#: Evaluation samples whose outputs a fresh process must reproduce.
-CHECKED_SAMPLES = 8
-#: Greatest difference that still counts as the same, relative to the greatest output.
+#: Greatest difference that still counts as the same, relative to the greatest output, where the same kernels compute.
 TOLERANCE = 1e-5
+#: Another runtime's float kernels add in another order, and differ by no more than this in dB.
+FLOAT_DB = 60.0
+#: Another runtime's int8 kernels round now and then to the next level. That is right with this ratio in dB, or where
+#: the difference has at most twice the energy of what int8 costs the model at all.
+INT8_DB = 40.0
+_ROUNDING_DB = 3.0
 
 
-@dataclass
-class _Written:
-    """An export that lies in the staging folder.
+def refuse_impossible(model: ModelDescription, recipe: Recipe, formats: Sequence[str]) -> None:
+    """Raise before any work is done for formats that cannot carry a model quantized as a recipe says.
 
-    Attributes:
-        name: File or folder name.
-        opened: The file that is opened again.
-        check: Command that opens it again in a fresh process and prints JSON.
-        note: What a person should know about it.
+    Raises:
+        QguiError: The runtime of a format is missing, or layers cannot be written in it; they are named.
     """
+    for name in formats:
+        why, hint = known.why_not(name, model, recipe)
+        if why:
+            raise QguiError(f"Could not export as {known.BY_KEY[name].title}", why, hint)
 
-    name: str
-    opened: Path
-    check: list[str]
-    note: str = ""
+
+def refuse_unknown(formats: Sequence[str]) -> None:
+    """Raise for a format that there is not.
+
+    Raises:
+        QguiError: A format is unknown.
+    """
+    unknown = [name for name in formats if name not in known.BY_KEY]
+    if unknown:
+        raise QguiError(
+            "Could not export", f"there is no format '{unknown[0]}'", f"Choose from {', '.join(known.KEYS)}."
+        )
 
 
-def export(session: Session, folder: Path, formats: Sequence[str], progress: Progress) -> tuple[ExportResult, ...]:
+def export(
+    session: Session, folder: Path, formats: Sequence[str], progress: Progress, threads: int = 1
+) -> tuple[ExportResult, ...]:
     """Write the quantized model in the wished formats.
 
     Args:
         session: Holds a quantized model and data.
         folder: Where the files go; it is made where it is missing.
-        formats: Some of `FORMATS`.
+        formats: Some of `core.formats`.
         progress: Told before every format.
+        threads: Threads with which the written files are run.
 
     Raises:
-        QguiError: A format is unknown, the disk is full, or nothing is quantized. Earlier files are untouched.
+        QguiError: A format is unknown or cannot carry the model, the disk is full, or nothing is quantized. Earlier
+            files are untouched.
         Cancelled: The person asked to stop.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise QguiError("Could not export", f"there is no format '{unknown[0]}'", f"Choose from {', '.join(FORMATS)}.")
-    staging = None
+    refuse_unknown(formats)
+    refuse_impossible(session.opened_model.description, session.quantized_model.recipe, formats)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".qgui-export-", dir=folder))
-        scale = _write_samples(session, staging / "samples.pt")
-        results, ready = [], []
-        for index, name in enumerate(formats):
-            progress.step("Exporting", index, len(formats))
-            try:
-                written = FORMATS[name](session, staging)
-            except latency.NotTraceable as error:
-                results.append(ExportResult(name, "", 0, False, None, f"Not possible: {error}."))
-                continue
-            results.append(_checked(session, name, written, staging, folder, scale, progress))
-            ready.append(written.name)
-        progress.step("Exporting", len(formats), len(formats))
-        for name in ready:
-            _put_in_place(staging / name, folder / name)
+        with staged(folder) as staging:
+            samples = check_samples.write(session, staging.scratch, progress)
+            task = Task(session, staging.ready, staging.scratch, samples, threads)
+            results = []
+            for index, name in enumerate(formats):
+                progress.step("Exporting", index, len(formats))
+                results.append(_exported(task, name, folder, progress))
+            progress.step("Exporting", len(formats), len(formats))
+            staging.commit()
         return tuple(results)
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         hint = "Free some space or choose another folder; earlier files are as they were."
         raise QguiError(f"Could not export to {folder}", why, hint) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
-def _checked(
-    session: Session, name: str, written: _Written, staging: Path, folder: Path, scale: float, progress: Progress
-) -> ExportResult:
-    """Return what a fresh process found in a file that lies in the staging folder, under the path it will have."""
-    found = fresh_process.answer_of(written.check, progress)
-    difference = found.get("max_abs_diff")
-    if "problem" in found:
-        verified, message = False, f"The fresh process could not open it: {found['problem']}"
-    elif difference is None:
-        verified = found.get("recipe_hash") == session.quantized_model.recipe.digest()
-        message = "Read again with the same hash." if verified else "Read again with another hash."
-    else:
-        verified = float(str(difference)) <= TOLERANCE * max(scale, 1e-12)
-        message = "Same outputs in a fresh process." if verified else "The fresh process computes other outputs."
-    return ExportResult(
+def _exported(task: Task, name: str, folder: Path, progress: Progress) -> ExportResult:
+    """Write one format and return what a fresh process found in it, under the path that it will have."""
+    before = set(task.ready.iterdir())
+    try:
+        written = WRITERS[name](task)
+    except (latency.NotTraceable, QguiError) as error:
+        for left in set(task.ready.iterdir()) - before:
+            _remove(left)
+        return ExportResult(name, "", 0, False, None, not_possible(error))
+    found = found_by(written.check, progress, task.threads)
+    result = ExportResult(
         name,
-        str(folder / written.opened.relative_to(staging)),
-        _size(staging / written.name),
-        verified,
-        None if difference is None else float(str(difference)),
-        f"{message} {written.note}".strip(),
+        str(folder / written.opened.relative_to(task.ready)),
+        sum(_size(task.ready / part) for part in written.names),
+        verified=False,
+        max_abs_diff=None,
+        latency_ms=found.get("latency_ms"),
+        threads=task.threads,
+    )
+    if "problem" in found:
+        message = f"The fresh process could not open it: {found['problem']}"
+        return _replaced(result, message=f"{message} {written.note}".strip())
+    if written.kind == "none":
+        same = found.get("recipe_hash") == task.session.quantized_model.recipe.digest()
+        return _replaced(result, verified=same, message=f"Read again with {'the same' if same else 'another'} hash.")
+    return _compared(task, written, result, progress)
+
+
+def _compared(task: Task, written: Written, result: ExportResult, progress: Progress) -> ExportResult:
+    assert written.outputs is not None
+    stored = [next(iter(sample.values())) for sample in onnx_programs.load_samples(written.outputs)]
+    samples = task.samples
+    expected = samples.floating if written.kind == "float" else samples.quantized
+    found = fidelity.of_outputs(expected[: len(stored)], stored)
+    verified = _faithful(written, found, samples)
+    parting = "" if verified or written.kind == "float" else _parting_layer(task, written, progress)
+    message = "The fresh process computes other outputs."
+    if verified:
+        message = "Same outputs in a fresh process"
+        message += "." if written.kind != "int8" else ", but for rounding to the next level here and there."
+    if parting:
+        message += f" The first layer where they part: {parting}."
+    return _replaced(
+        result,
+        verified=verified,
+        max_abs_diff=found.max_abs_diff,
+        message=f"{message} {written.note}".strip(),
+        agreement=found.agreement,
+        sqnr_db=found.sqnr_db,
+        samples=samples.count,
+        parting_layer=parting,
     )
 
 
-def _put_in_place(source: Path, target: Path) -> None:
-    """Rename into place; a folder that stands there is put aside first and removed last."""
-    if not target.is_dir():
-        source.replace(target)
-        return
-    aside = source.with_name(f"{target.name}.before")
-    target.replace(aside)
-    try:
-        source.replace(target)
-    except OSError:
-        aside.replace(target)
-        raise
+def _replaced(result: ExportResult, **changes: Any) -> ExportResult:
+    return msgspec.structs.replace(result, **changes)
+
+
+def _faithful(written: Written, found: Fidelity, samples: CheckSamples) -> bool:
+    """Whether outputs differ no more than the kernels that computed them explain."""
+    if written.kind == "same":
+        greatest = max(float(np.abs(output).max(initial=0.0)) for output in samples.quantized)
+        return found.max_abs_diff <= TOLERANCE * max(greatest, 1e-12)
+    if written.kind == "float":
+        return found.sqnr_db >= FLOAT_DB
+    cost = fidelity.of_outputs(samples.floating, samples.quantized).sqnr_db
+    return found.sqnr_db >= min(INT8_DB, cost - _ROUNDING_DB)
+
+
+def _parting_layer(task: Task, written: Written, progress: Progress) -> str:
+    """Return the first layer whose values another runtime computes otherwise; empty where that is not known."""
+    if not written.runtime:
+        return ""
+    values = check_samples.layer_values(task.session, task.samples.batches[0])
+    if not values:
+        return ""
+    one, outputs = task.scratch / "layers.npz", task.scratch / "layer-values.npz"
+    names = task.session.opened_model.given
+    onnx_programs.save_samples(one, [check_samples.by_name(names, task.samples.batches[0])])
+    command = fresh_python("-m", "qgui.engine.onnx_programs", written.runtime, str(written.opened), str(one))
+    told = found_by([*command, str(outputs), "--values", *values], progress, task.threads)
+    if "problem" in told:
+        return ""
+    (stored,) = onnx_programs.load_samples(outputs)
+    # The last layer's values are the output of the file.
+    last = list(values)[-1]
+    return fidelity.parting_layer(values, stored | ({last: stored["output"]} if last not in stored else {}))
 
 
 def _size(path: Path) -> int:
@@ -133,56 +193,8 @@ def _size(path: Path) -> int:
     return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
 
 
-def _write_samples(session: Session, path: Path) -> float:
-    """Store inputs and outputs of the quantized model, and return the greatest absolute output."""
-    inputs, outputs = [], []
-    with torch.inference_mode():
-        for batch in session.check_batches(CHECKED_SAMPLES):
-            outputs.append(main_output(session.run_quantized(batch)).float().clone())
-            inputs.append(batch.copied())
-    torch.save({"inputs": inputs, "outputs": outputs, "backend": session.quantized_model.recipe.backend}, path)
-    return max(float(output.abs().max()) for output in outputs)
-
-
-def _torchscript(session: Session, staging: Path) -> _Written:
-    path = staging / "model.pt"
-    result = session.quantized_model
-    batch = next(session.check_batches(1))
-    others = list(session.check_batches(CHECKED_SAMPLES))
-    program, note = latency.torchscript(result.module, result.recipe.backend, batch, others)
-    with plain.engine(result.recipe.backend):
-        program.save(str(path))
-    check = fresh_process.fresh_python(
-        "-m", "qgui.engine.verify", "torchscript", str(path), str(staging / "samples.pt")
-    )
-    return _Written("model.pt", path, check, note)
-
-
-def _recipe(session: Session, staging: Path) -> _Written:
-    path = staging / "recipe.json"
-    recipe_file.save(session.quantized_model.recipe, path)
-    check = fresh_process.fresh_python("-m", "qgui.engine.verify", "recipe", str(path), str(staging / "samples.pt"))
-    return _Written("recipe.json", path, check)
-
-
-def _script(session: Session, staging: Path) -> _Written:
-    place = staging / "script"
-    place.mkdir()
-    opened = session.opened_model
-    path = script.write(
-        place,
-        opened.reference,
-        opened.loaded.module,
-        session.quantized_model,
-        opened.given,
-        opened.graphs is not None,
-    )
-    return _Written("script", path, fresh_process.fresh_python(str(path), "--check", str(staging / "samples.pt")))
-
-
-#: Every format by name; a new one is a function that writes into the staging folder.
-FORMATS: dict[str, Callable[[Session, Path], _Written]] = {
-    "torchscript": _torchscript,
-    "recipe": _recipe,
-    "script": _script,
-}
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -1,4 +1,4 @@
-"""Running Python in a fresh process that answers with one JSON object, and can be given up."""
+"""A fresh process that opens an exported file and prints what it found as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 from qgui.engine.progress import Progress
 
@@ -22,13 +23,13 @@ def fresh_python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def answer_of(command: list[str], progress: Progress) -> dict[str, object]:
-    """Run a command and return the JSON object in its last line; `problem` says why there is none.
+def found_by(command: list[str], progress: Progress, threads: int = 1) -> dict[str, Any]:
+    """Return the JSON object that a process prints last; `problem` says why there is none.
 
     Raises:
-        Cancelled: The person asked to stop; the process is ended.
+        Cancelled: The person asked to stop.
     """
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": str(threads)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -44,7 +45,7 @@ def answer_of(command: list[str], progress: Progress) -> dict[str, object]:
     if process.returncode != 0 or not lines:
         told = errors.strip().splitlines()
         return {"problem": told[-1] if told else f"it ended with code {process.returncode}"}
-    found: dict[str, object] = json.loads(lines[-1])
+    found: dict[str, Any] = json.loads(lines[-1])
     return found
 
 

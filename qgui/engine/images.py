@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,42 +16,20 @@ WHAT = "Could not open the data"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"})
 
 
-class ImageFolder:
-    """The images below a folder.
-
-    Where `classes.txt` lies in the folder, the order of its lines gives the labels, so that a subset of the classes
-    keeps its indices; else the sorted directory names do.
+class ImageFiles:
+    """Image files with their labels.
 
     Args:
-        folder: Holds one directory per class.
+        images: Each file with its label.
+        classes: Class names in the order of the labels.
         reference: How images become tensors.
-
-    Raises:
-        QguiError: The folder is missing or holds no images.
     """
 
     labelled = True
 
-    def __init__(self, folder: Path, reference: DataReference) -> None:
-        if not folder.is_dir():
-            raise QguiError(WHAT, f"there is no folder {folder}", "Check the path.")
-        directories = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        self.classes = _listed_classes(folder / "classes.txt") or tuple(path.name for path in directories)
-        labels = {name: index for index, name in enumerate(self.classes)}
-        self._images: list[tuple[Path, int]] = []
-        strangers = [path.name for path in directories if path.name not in labels]
-        if strangers:
-            why = f"classes.txt does not list {', '.join(strangers[:3])}"
-            raise QguiError(WHAT, why, "Add the names to classes.txt, or remove that file.")
-        for directory in directories:
-            shown = (p for p in directory.iterdir() if not p.name.startswith("."))
-            files = sorted(p for p in shown if p.suffix.lower() in SUFFIXES)
-            self._images.extend((path, labels[directory.name]) for path in files)
-        if not self._images:
-            hint = "Choose a folder with one directory per class and images in each."
-            loose = sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
-            where = " in directories, only beside them" if loose else ""
-            raise QguiError(WHAT, f"{folder} holds no images{where}", hint)
+    def __init__(self, images: Sequence[tuple[Path, int]], classes: tuple[str, ...], reference: DataReference) -> None:
+        self.classes = classes
+        self._images = images
         self.notes: tuple[str, ...] = ()
         if reference.crop > reference.resize:
             sides = f"the crop of {reference.crop} pixels is wider than images resized to {reference.resize}"
@@ -80,6 +59,46 @@ class ImageFolder:
     def path(self, index: int) -> Path:
         """Return the file of an image."""
         return self._images[index][0]
+
+
+class ImageFolder(ImageFiles):
+    """The images below a folder.
+
+    Where `classes.txt` lies in the folder, the order of its lines gives the labels, so that a subset of the classes
+    keeps its indices; else the sorted directory names do.
+
+    Args:
+        folder: Holds one directory per class.
+        reference: How images become tensors.
+
+    Raises:
+        QguiError: The folder is missing or holds no images.
+    """
+
+    def __init__(self, folder: Path, reference: DataReference) -> None:
+        if not folder.is_dir():
+            raise QguiError(WHAT, f"there is no folder {folder}", "Check the path.")
+        directories = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        classes = _listed_classes(folder / "classes.txt") or tuple(path.name for path in directories)
+        labels = {name: index for index, name in enumerate(classes)}
+        images: list[tuple[Path, int]] = []
+        strangers = [path.name for path in directories if path.name not in labels]
+        if strangers:
+            why = f"classes.txt does not list {', '.join(strangers[:3])}"
+            raise QguiError(WHAT, why, "Add the names to classes.txt, or remove that file.")
+        for directory in directories:
+            images.extend((path, labels[directory.name]) for path in images_in(directory))
+        if not images:
+            hint = "Choose a folder with one directory per class and images in each."
+            loose = sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+            where = " in directories, only beside them" if loose else ""
+            raise QguiError(WHAT, f"{folder} holds no images{where}", hint)
+        super().__init__(images, classes, reference)
+
+
+def images_in(directory: Path) -> list[Path]:
+    """Return the image files of a directory, sorted; hidden ones are left out."""
+    return sorted(p for p in directory.iterdir() if not p.name.startswith(".") and p.suffix.lower() in SUFFIXES)
 
 
 def _listed_classes(listing: Path) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from torch import nn
 from qgui.core.results import Latency
 from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
-from qgui.engine.outputs import main_output
+from qgui.engine.outputs import MainOutput, main_output
 from qgui.engine.progress import Progress
 
 WARM_UP = 3
@@ -121,21 +121,6 @@ class NotTraceable(Exception):
     """A model cannot become a TorchScript program that computes the same."""
 
 
-class _MainOutput(nn.Module):
-    """Calls a model and returns its scored tensor, so that outputs of any kind can be traced."""
-
-    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self._names = names
-
-    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        """Return the scored tensor."""
-        if self._names:
-            return main_output(self.model(**dict(zip(self._names, tensors, strict=True))))
-        return main_output(self.model(*tensors))
-
-
 def torchscript(
     model: nn.Module, backend: str, batch: Batch, others: Sequence[Batch] = ()
 ) -> tuple[torch.jit.ScriptModule, str]:
@@ -154,7 +139,7 @@ def torchscript(
         NotTraceable: It does not trace, or what it computes depends on the data's values.
     """
     names = tuple(batch.inputs) if isinstance(batch.inputs, dict) else ()
-    wrapped = _MainOutput(model, names).eval() if names or not _gives_tensor(model, batch, backend) else model
+    wrapped = MainOutput(model, names).eval() if names or not _gives_tensor(model, batch, backend) else model
     with torch.no_grad(), plain.engine(backend or torch.backends.quantized.engine), plain.quiet():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

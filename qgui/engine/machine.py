@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from qgui.core.results import MachineDescription
+from qgui.engine import memory
 from qgui.engine.fx import plain
 
 #: Backends in the order of preference where nothing was measured; on ARM the other way round.
@@ -79,6 +80,7 @@ def describe() -> MachineDescription:
         vnni=has_vnni(),
         arm=is_arm(),
         runtimes=tuple(name for name in OTHER_RUNTIMES if importlib.util.find_spec(name) is not None),
+        limits_memory=memory.can_limit(),
     )
 
 

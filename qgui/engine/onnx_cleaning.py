@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ def clean(graph: onnx.GraphProto) -> None:
     _without_identities(graph)
     _fold(graph)
     _without_clamps(graph)
-    _without_rounding_twice(graph)
     _merge_padding(graph)
+    _without_rounding_twice(graph)
     _without_unused(graph)
 
 
@@ -45,9 +45,14 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
 def _fold(graph: onnx.GraphProto) -> None:
     """Compute what depends on small constants alone, as the shapes that PyTorch's exporter computes."""
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if _small(tensor)}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
     kept = []
     for node in graph.node:
         given = [name for name in node.input if name]
+        if node.op_type == "QuantizeLinear" and all(name in stored for name in given):
+            stored[node.output[0]] = tensor = _quantized(node, stored)
+            graph.initializer.append(tensor)
+            continue
         if node.op_type in _KEPT or node.domain or not all(name in known for name in given) or not node.output:
             kept.append(node)
             continue
@@ -56,6 +61,14 @@ def _fold(graph: onnx.GraphProto) -> None:
             known[name] = np.asarray(value)
             graph.initializer.append(numpy_helper.from_array(known[name], name))
     _replace(graph, kept)
+
+
+def _quantized(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> onnx.TensorProto:
+    """Return a constant as the integers that are read of it: OpenVINO stops at an addition of constants otherwise."""
+    value, scale, zero_point = (numpy_helper.to_array(stored[name]) for name in node.input)
+    limits = np.iinfo(zero_point.dtype)
+    steps = np.clip(np.rint(value / scale) + zero_point, limits.min, limits.max)
+    return numpy_helper.from_array(steps.astype(zero_point.dtype), node.output[0])
 
 
 def _small(tensor: onnx.TensorProto) -> bool:
@@ -74,17 +87,18 @@ def _merge_padding(graph: onnx.GraphProto) -> None:
         if pad is None or pad.op_type != "Pad" or not all(uses.only_reader(n.output[0]) is not None for n in chain):
             continue
         sizes = uses.number(pad.input[1])
-        filled = uses.number(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else 0.0
+        filled = uses.number(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.float32(0)
         mode = next((a.s for a in pad.attribute if a.name == "mode"), b"constant")
         pads = next((a for a in node.attribute if a.name == "pads"), None)
         plain = mode == b"constant" and filled is not None and float(filled) == 0.0 and len(pad.input) < 4
-        if sizes is None or pads is None or not plain or not _spatial(sizes) or not _same_rounding(chain, uses):
+        if sizes is None or pads is None or not plain or not _spatial(sizes):
             continue
         half = len(sizes) // 2
         added = [*sizes[2:half], *sizes[half + 2 :]]
         pads.ints[:] = [int(a + b) for a, b in zip(pads.ints, added, strict=True)]
-        renamed[node.input[0]] = pad.input[0]
-        gone |= {id(step) for step in chain}
+        # Zero is a step of every int8 tensor: it does not matter whether it is padded before or after rounding.
+        renamed[pad.output[0]] = pad.input[0]
+        gone.add(id(pad))
     _redirect(graph, renamed, gone)
 
 
@@ -103,14 +117,6 @@ def _chain_from(value: str, uses: _Uses) -> list[onnx.NodeProto]:
 def _spatial(sizes: npt.NDArray[Any]) -> bool:
     half = len(sizes) // 2
     return not (sizes[:2].any() or sizes[half : half + 2].any()) and bool((sizes >= 0).all())
-
-
-def _same_rounding(chain: Sequence[onnx.NodeProto], uses: _Uses) -> bool:
-    """Whether what is padded has the scale and zero point of the padded."""
-    if len(chain) == 1:
-        return True
-    before = uses.made.get(chain[-1].input[0])
-    return before is not None and before.op_type == "DequantizeLinear" and _equal(before, chain[0], uses)
 
 
 def _equal(first: onnx.NodeProto, second: onnx.NodeProto, uses: _Uses) -> bool:

@@ -8,31 +8,36 @@ outputs, the batch, has any length. Inputs have the names of the parameters of `
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import EncodeError
 from onnx import helper
 from torch import nn
 
 import qgui
 from qgui.core.errors import QguiError
-from qgui.engine.batch import Batch
-from qgui.engine.fx import plain
+from qgui.engine import latency
+from qgui.engine.fx import describe
 from qgui.engine.fx.marks import DOMAIN, Marks
 from qgui.engine.fx.quantized import node_of_layer
 from qgui.engine.fx.stand_in import stand_in
 from qgui.engine.onnx_cleaning import clean
 from qgui.engine.onnx_layers import Writer
-from qgui.engine.outputs import main_output
+from qgui.engine.outputs import MainOutput
 from qgui.engine.session import Session
 
 #: Version of the operators; 17 brought LayerNormalization, and OpenVINO and ONNX Runtime know it well.
 OPSET = 17
 OUTPUT = "output"
+#: Bytes of weights that go into the ONNX file itself.
+ONE_FILE = 2**31 - 2**24
 
 
 def write_quantized(session: Session, path: Path) -> None:
@@ -43,7 +48,7 @@ def write_quantized(session: Session, path: Path) -> None:
         path: Where the file goes; it must not be there yet.
 
     Raises:
-        QguiError: The model has operators that ONNX does not express.
+        QguiError: The model has operators that ONNX does not express, or branches on the data.
         OSError: The disk is full or the folder cannot be written.
     """
     result = session.quantized_model
@@ -52,16 +57,15 @@ def write_quantized(session: Session, path: Path) -> None:
     if opened.graphs is not None and isinstance(result.module, torch.fx.GraphModule):
         nodes = node_of_layer(opened.description, opened.graphs, result.module)
         names = {node: layer for layer, node in nodes.items()}
-    module, marks = stand_in(result.module, names, result.recipe.backend)
     facts = {"qgui.recipe_hash": result.recipe.digest(), "qgui.backend": result.recipe.backend}
-    _save(_model(session, module, marks, facts), path)
+    _save(_model(session, result.module, names, result.recipe.backend, facts), path)
 
 
 def write_float(session: Session, path: Path) -> None:
     """Write the float model as ONNX, for reference: BatchNorm folded, nothing rounded.
 
     Raises:
-        QguiError: The model has operators that ONNX does not express.
+        QguiError: The model has operators that ONNX does not express, or branches on the data.
         OSError: The disk is full or the folder cannot be written.
     """
     opened = session.opened_model
@@ -70,19 +74,41 @@ def write_float(session: Session, path: Path) -> None:
     if opened.graphs is not None:
         model = opened.graphs.fused
         names = {layer.tensor: layer.name for layer in opened.description.layers if layer.tensor}
-    module, marks = stand_in(model, names, torch.backends.quantized.engine)
-    _save(_model(session, module, marks, {}), path)
+    _save(_model(session, model, names, "", {}), path)
+
+
+def data_beside(path: Path) -> Path:
+    """Return where the weights of an ONNX file lie that is too large to be one file."""
+    return path.with_name(f"{path.name}.data")
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:
-    onnx.save(model, path)
+    """Write a model; the weights of a large one go into a file beside it, as protobuf allows 2 GB."""
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if size <= ONE_FILE:
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+        return
+    beside = data_beside(path).name
+    onnx.save(model, path, save_as_external_data=True, location=beside)
+    onnx.checker.check_model(str(path))
 
 
-def _model(session: Session, module: nn.Module, marks: Marks, facts: Mapping[str, str]) -> onnx.ModelProto:
-    """Return the checked ONNX model of what a stand-in computes."""
-    traced = _traced(session, module.eval(), marks)
-    written = _written(traced, marks)
-    clean(written.graph)
+def _model(
+    session: Session, model: nn.Module, names: Mapping[str, str], backend: str, facts: Mapping[str, str]
+) -> onnx.ModelProto:
+    """Return what a model computes as ONNX."""
+    module, marks = stand_in(model, names, backend)
+    with tempfile.TemporaryDirectory() as folder:
+        traced, branches = _traced(session, module.eval(), marks, Path(folder))
+    if branches:
+        _refuse_branches(session, model, backend)
+    try:
+        written = _written(traced, marks)
+        clean(written.graph)
+    except EncodeError as error:
+        why = "one weight alone has more than 2 GB, which protobuf does not allow"
+        raise QguiError("Could not export to ONNX", why, "Export TorchScript.") from error
     version = helper.make_opsetid("", OPSET)
     del written.opset_import[:]
     written.opset_import.append(version)
@@ -90,54 +116,85 @@ def _model(session: Session, module: nn.Module, marks: Marks, facts: Mapping[str
         written.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     written.producer_name, written.producer_version = "QGUI", qgui.__version__
     helper.set_model_props(written, {**facts, "qgui.model": session.opened_model.reference.source})
-    onnx.checker.check_model(written)
     return written
 
 
-def _inputs(session: Session, size: int) -> tuple[list[str], tuple[torch.Tensor, ...], Batch]:
+def _inputs(session: Session, size: int) -> tuple[list[str], tuple[torch.Tensor, ...]]:
     batch = session.latency_batch(size)
-    names = [name for name in session.opened_model.given if not isinstance(batch.inputs, dict) or name in batch.inputs]
-    return names, batch.positional(names), batch
+    given = session.opened_model.given
+    names = [name for name in given if not isinstance(batch.inputs, dict) or name in batch.inputs]
+    return names, batch.positional(names)
 
 
-def _traced(session: Session, module: nn.Module, marks: Marks) -> onnx.ModelProto:
-    """Run PyTorch's exporter on a stand-in, after two runs that show which axes follow the batch."""
-    names, inputs, _ = _inputs(session, 2)
-    whole = _MainOutput(module, names if session.opened_model.graphs is None else [])
-    with torch.no_grad(), plain.quiet():
-        for size in (2, 3):
-            whole(*_inputs(session, size)[1])
-        buffer = io.BytesIO()
+def _traced(session: Session, module: nn.Module, marks: Marks, folder: Path) -> tuple[onnx.ModelProto, bool]:
+    """Run PyTorch's exporter on a stand-in, after two runs that show which axes follow the batch.
+
+    Returns:
+        The traced model, and whether it branches on the values of tensors.
+    """
+    names, inputs = _inputs(session, 2)
+    whole = MainOutput(module, tuple(names) if session.opened_model.graphs is None else ())
+    path = folder / "traced.onnx"
+    with torch.no_grad(), _as_written(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         try:
+            for size in (2, 3):
+                whole(*_inputs(session, size)[1])
             torch.onnx.export(
                 whole,
                 inputs,
-                buffer,  # type: ignore[arg-type]
+                str(path),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=names,
                 output_names=[OUTPUT],
                 dynamic_axes={name: {0: "batch"} for name in (*names, OUTPUT)},
-                custom_opsets={DOMAIN: 1},
+                custom_opsets={DOMAIN: 1} if marks.table else None,
             )
-        except torch.onnx.errors.UnsupportedOperatorError as error:
-            raise QguiError("Could not export to ONNX", str(error).splitlines()[0], "") from error
-    return onnx.load_from_string(buffer.getvalue())
+        except (OSError, QguiError):
+            raise
+        except Exception as error:
+            raise _not_expressible(session, error) from error
+    return onnx.load(path), any("Python boolean" in str(warning.message) for warning in caught)
 
 
-class _MainOutput(nn.Module):
-    """Returns the tensor that is scored; takes the inputs in the order of their names."""
+@contextmanager
+def _as_written() -> Iterator[None]:
+    """Let attention be computed operation by operation, and the exporter print nothing."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._jit_set_onnx_log_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
-    def __init__(self, module: nn.Module, keywords: Sequence[str]) -> None:
-        super().__init__()
-        self.module = module
-        self._keywords = keywords
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Return one float tensor."""
-        if self._keywords:
-            return main_output(self.module(**dict(zip(self._keywords, inputs, strict=True))))
-        return main_output(self.module(*inputs))
+def _not_expressible(session: Session, error: Exception) -> QguiError:
+    """Return why PyTorch's exporter stopped, with the layers that compute what ONNX lacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    why = lines[0] if lines else type(error).__name__
+    found = re.search(r"aten::(\w+)", why)
+    graphs = session.opened_model.graphs
+    if found and graphs is not None:
+        names = {layer.node: layer.name for layer in session.opened_model.description.layers}
+        operator = found[1].strip("_")
+        kinds = {n.name: describe.type_of(n, graphs.canonical).lower() for n in graphs.canonical.graph.nodes}
+        layers = [names.get(node, node) for node, kind in kinds.items() if kind == operator]
+        where = f", in {', '.join(layers)}" if layers else ""
+        why = f"ONNX has no operator for aten::{found[1]}{where}"
+    hint = "Export TorchScript, or write this part of the model with other operations."
+    return QguiError("Could not export to ONNX", why, hint, str(error))
+
+
+def _refuse_branches(session: Session, model: nn.Module, backend: str) -> None:
+    """Refuse a model whose control flow depends on the data, as far as other inputs show it."""
+    batches = list(session.check_batches(8))
+    try:
+        latency.torchscript(model, backend, batches[0], batches)
+    except latency.NotTraceable as error:
+        hint = "Export the Python script, which runs the model's own code."
+        raise QguiError("Could not export to ONNX", str(error), hint) from error
 
 
 def _written(traced: onnx.ModelProto, marks: Marks) -> onnx.ModelProto:
@@ -148,7 +205,7 @@ def _written(traced: onnx.ModelProto, marks: Marks) -> onnx.ModelProto:
     writer = Writer([*inputs, *outputs])
     renamed = {name: name for name in (*inputs, *outputs, "")}
     for tensor in traced.graph.initializer:
-        name = writer.free(tensor.name.removeprefix("module.model."))
+        name = writer.free(tensor.name.removeprefix("model.model."))
         renamed[tensor.name] = tensor.name = name
         writer.initializers[name] = tensor
     waiting: list[onnx.NodeProto] = []
@@ -190,8 +247,3 @@ def _name_all(writer: Writer, nodes: Sequence[onnx.NodeProto], layer: str, renam
 def _ranks(graph: onnx.GraphProto) -> dict[str, int]:
     values = (*graph.input, *graph.value_info, *graph.output)
     return {value.name: len(value.type.tensor_type.shape.dim) for value in values}
-
-
-def input_feed(names: Sequence[str], batch: Batch) -> dict[str, Any]:
-    """Return the inputs of a batch by name, as ONNX Runtime takes them."""
-    return {name: value.numpy() for name, value in zip(names, batch.positional(names), strict=True)}

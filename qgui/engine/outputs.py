@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from qgui.core.errors import QguiError
 
@@ -34,3 +35,23 @@ def main_output(outputs: Any) -> torch.Tensor:
 def is_class_scores(output: torch.Tensor) -> bool:
     """Whether an output looks like one score per class for each sample."""
     return output.dim() == 2 and output.shape[1] > 1
+
+
+class MainOutput(nn.Module):
+    """Calls a model and returns its scored tensor, so that outputs of any kind can be traced.
+
+    Args:
+        model: Called with the tensors.
+        names: Of its keyword arguments, in the order of the tensors; empty for positional ones.
+    """
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self._names = names
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """Return the scored tensor."""
+        if self._names:
+            return main_output(self.model(**dict(zip(self._names, tensors, strict=True))))
+        return main_output(self.model(*tensors))

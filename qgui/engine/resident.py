@@ -6,6 +6,7 @@ the model is loaded and run. No other runtime is imported, so that none counts t
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import psutil
+
+from qgui.engine import onnx_programs
 
 #: Runs after loading; the first may take less than the later ones.
 _RUNS = 3
@@ -40,52 +43,19 @@ def torch_program(path: str, inputs: Inputs, engine: str, *, optimized: bool) ->
     return run
 
 
-def onnxruntime_session(path: str, inputs: Inputs, threads: int) -> Callable[[], Any]:
-    """Return what runs an ONNX file in ONNX Runtime on so many threads.
+def other_program(runtime: str, path: str, inputs: Inputs, threads: int) -> Callable[[], Any]:
+    """Return what runs an ONNX file in ONNX Runtime or OpenVINO on so many threads, for inputs of these shapes.
 
     Raises:
-        ImportError: ONNX Runtime is not installed.
+        QguiError: The runtime cannot run the file.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = _named(inputs, [entry.name for entry in session.get_inputs()])
-    return lambda: session.run(None, feed)[0]
-
-
-def openvino_request(path: str, inputs: Inputs, threads: int) -> Callable[[], Any]:
-    """Return what runs an ONNX or OpenVINO file in OpenVINO on so many threads, for inputs of these shapes.
-
-    What is not int8 is computed in float32; by itself OpenVINO would take bfloat16 where the processor has it.
-
-    Raises:
-        ImportError: OpenVINO is not installed.
-    """
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(path)
-    feed = _named(inputs, [entry.get_any_name() for entry in model.inputs])
-    model.reshape({name: list(value.shape) for name, value in feed.items()})
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
-    return lambda: request.infer(feed, share_inputs=True, share_outputs=True)[0]
-
-
-def _named(inputs: Inputs, names: Sequence[str]) -> Inputs:
-    """Return inputs under the names that a file has for them; by their order where it has others."""
-    if set(names) <= set(inputs):
-        return {name: inputs[name] for name in names}
-    return dict(zip(names, inputs.values(), strict=True))
+    file = Path(path)
+    if runtime == "openvino":
+        shapes = {name: value.shape for name, value in inputs.items()}
+        program = onnx_programs.open_openvino(file, threads, shapes=shapes)
+    else:
+        program = onnx_programs.open_onnx(file, threads)
+    return lambda: next(iter(program(inputs).values()))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -111,14 +81,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _imported(runtime: str, path: str, inputs: Inputs, threads: int, engine: str) -> Callable[[], Callable[[], Any]]:
     """Import a runtime, and return what loads the model in it."""
-    if runtime == "onnxruntime":
-        import onnxruntime  # noqa: F401
-
-        return lambda: onnxruntime_session(path, inputs, threads)
-    if runtime == "openvino":
-        import openvino  # noqa: F401
-
-        return lambda: openvino_request(path, inputs, threads)
+    if runtime in ("onnxruntime", "openvino"):
+        importlib.import_module(runtime)
+        return lambda: other_program(runtime, path, inputs, threads)
     import torch
 
     torch.set_num_threads(threads)

@@ -20,6 +20,7 @@ from qgui.core.errors import Cancelled, QguiError
 from qgui.core.runtimes import RUNTIMES, RuntimeResult, RuntimeTable, in_order
 from qgui.engine import backends, comparison, fresh_process, latency, machine, resident
 from qgui.engine.batch import Batch
+from qgui.engine.check_samples import by_name
 from qgui.engine.fx import plain, quantized
 from qgui.engine.fx.quantized import QuantizedModel
 from qgui.engine.latency import Variant
@@ -28,13 +29,6 @@ from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
 Subject = Literal["float", "quantized"]
-
-
-#: Every one of `machine.OTHER_RUNTIMES` with what loads a file in it.
-OTHERS: dict[str, Callable[[str, resident.Inputs, int], Callable[[], Any]]] = {
-    "onnxruntime": resident.onnxruntime_session,
-    "openvino": resident.openvino_request,
-}
 
 
 @dataclass
@@ -115,7 +109,7 @@ def measure(
         reference = main_output(batch.run(session.opened_model.loaded.module)).float()
     with tempfile.TemporaryDirectory(prefix="qgui-runtimes-") as place:
         folder = Path(place)
-        np.savez(folder / "inputs.npz", **named_arrays(batch))
+        np.savez(folder / "inputs.npz", **arrays_of(session, batch))
         rows: list[RuntimeResult] = []
         loaded: list[_Loaded] = []
         wanted = [entry for entry in runtimes(session, folder, batch, threads, progress) if only(entry)]
@@ -148,11 +142,11 @@ def measure(
     return RuntimeTable(recipe.digest(), threads, batch_size, in_order(_without_repeated(rows)))
 
 
-def named_arrays(batch: Batch) -> dict[str, Any]:
-    """Return the inputs of a batch as arrays, by name or by place."""
-    if isinstance(batch.inputs, dict):
-        return {name: value.numpy() for name, value in batch.inputs.items()}
-    return {f"input_{place}": value.numpy() for place, value in enumerate(batch.inputs)}
+def arrays_of(session: Session, batch: Batch) -> resident.Inputs:
+    """Return the inputs of a batch by the names of the parameters of `forward`, in the order of the batch."""
+    found = by_name(session.opened_model.given, batch)
+    order = [name for name in batch.inputs if name in found] if isinstance(batch.inputs, dict) else list(found)
+    return {name: found[name] for name in order}
 
 
 def runtimes(session: Session, folder: Path, batch: Batch, threads: int, progress: Progress) -> list[Runtime]:
@@ -171,10 +165,10 @@ def runtimes(session: Session, folder: Path, batch: Batch, threads: int, progres
     found.append(Runtime("optimized", "float", "", lambda: _optimized(float_model, folder, batch, others)))
     for backend in machine.backends():
         found += _in_torch("quantized", backend, _built(session, backend, progress), folder, batch, others)
-    inputs = named_arrays(batch)
+    inputs = arrays_of(session, batch)
     subjects: tuple[Subject, Subject] = ("float", "quantized")
     for subject in subjects:
-        for key in OTHERS:
+        for key in machine.OTHER_RUNTIMES:
             found.append(Runtime(key, subject, "", _elsewhere(session, key, subject, folder, inputs, threads)))
     return found
 
@@ -203,7 +197,7 @@ def load_elsewhere(
         with plain.quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             (onnx_model.write_float if subject == "float" else onnx_model.write_quantized)(session, path)
-    return Prepared(OTHERS[key](str(path), inputs, threads), path.stat().st_size, path)
+    return Prepared(resident.other_program(key, str(path), inputs, threads), path.stat().st_size, path)
 
 
 def _built(session: Session, backend: str, progress: Progress) -> Callable[[], nn.Module]:
@@ -295,5 +289,5 @@ def _memory(entry: _Loaded, folder: Path, threads: int, progress: Progress) -> d
         return {}
     arguments = [entry.runtime.key, str(file), str(folder / "inputs.npz"), str(threads), entry.runtime.backend]
     command = fresh_process.fresh_python("-m", "qgui.engine.resident", *arguments)
-    found = fresh_process.answer_of(command, progress)
-    return {} if "problem" in found else {name: int(str(value)) for name, value in found.items()}
+    found = fresh_process.found_by(command, progress, threads)
+    return {} if "problem" in found else {name: int(value) for name, value in found.items()}

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 import torch
 
-from qgui.core import advice, calibration, legality, statistics
+from qgui.core import advice, calibration, fitting, statistics
 from qgui.core.errors import QguiError
+from qgui.core.fitting import Fitted
 from qgui.core.layers import ModelDescription
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
@@ -86,7 +87,14 @@ class Session:
         Raises:
             QguiError: The data cannot be opened or does not fit the model.
         """
-        fresh = data.open_data(reference)
+        return self.use_data(data.open_data(reference))
+
+    def use_data(self, fresh: Data) -> tuple[DataDescription, ModelDescription | None]:
+        """Take data that are open already, as `open_data` does.
+
+        Raises:
+            QguiError: The data does not fit the model.
+        """
         described = fresh.describe()
         model = None
         if self.model is not None:
@@ -217,8 +225,8 @@ class Session:
         """
         began = time.monotonic()
         model = self.opened_model
-        recipe, changed = legality.corrected_recipe(recipe, model.description.layers)
-        notes = [f"Not as in the recipe, because it is not possible: {', '.join(changed)}."] if changed else []
+        found = self.fitted(recipe)
+        recipe, notes = found.recipe, [f"Not as in the recipe. {misfit}" for misfit in found.misfits]
         self._refuse_stale(recipe)
         built, note = self.build(recipe, progress, trained)
         notes += [*([note] if note else []), *self._conversion_notes(built, progress)]
@@ -344,8 +352,7 @@ class Session:
         Raises:
             QguiError: The recipe, the data or the machine does not allow the training.
         """
-        model = self.opened_model
-        recipe, _ = legality.corrected_recipe(recipe, model.description.layers)
+        recipe = self.fitted(recipe).recipe
         self._refuse_stale(recipe)
         return training.Trainer(
             self.model_for(recipe), self.opened_data, recipe, self.activations, progress, control, listener
@@ -373,6 +380,11 @@ class Session:
         check = training_check.check(self.model_for(built.recipe), self.opened_data, result, built, progress)
         result.outcome = msgspec.structs.replace(result.outcome, check=check)
         return [check.sentence, *check.causes]
+
+    def fitted(self, recipe: Recipe) -> Fitted:
+        """Return what a recipe makes of the open model: patterns resolved, what it may not have replaced and told."""
+        narrow = machine.needs_reduced_range(recipe.backend)
+        return fitting.fitted(recipe, self.opened_model.description.layers, narrow)
 
     def run_quantized(self, batch: Batch) -> Any:
         """Return the quantized model's outputs for a batch."""
@@ -409,6 +421,7 @@ class Session:
             model=model.reference,
             data=reference,
             rules=advice.advised_rules(model.description, wished, backend, narrow),
+            own=frozenset(),
         )
 
     def _sample_for(self, loaded: sources.LoadedModel) -> Batch | None:

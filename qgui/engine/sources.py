@@ -19,10 +19,12 @@ from torch import nn
 from qgui.core.errors import NeedsTrust, QguiError
 from qgui.core.recipe import ModelReference
 from qgui.core.resources import resources
-from qgui.engine import python_source
+from qgui.engine import pretrained, python_source
 
 WHAT = "Could not open the model"
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt", ".tar")
+#: torchvision's weights of these were trained with another normalization, which the model applies itself.
+_NORMALIZES_AGAIN = ("googlenet", "inception_v3")
 EXAMPLES = ("digits-cnn", "digits-lstm", "digits-transformer")
 
 
@@ -62,6 +64,8 @@ def open_model(reference: ModelReference, trust: bool = False) -> LoadedModel:
         loaded = _example(name)
     elif kind == "torchvision":
         loaded = _torchvision(name, reference.weights)
+    elif kind == "transformers":
+        loaded = _transformers(Path(name).expanduser())
     elif source.endswith((".pt", ".pth")):
         loaded = _whole_model(Path(source), trust)
     else:
@@ -106,7 +110,7 @@ def torchvision_options(name: str) -> dict[str, Any]:
 
     parameters = inspect.signature(torchvision.models.get_model_builder(name)).parameters
     options: dict[str, Any] = {"weights_backbone": None} if "weights_backbone" in parameters else {}
-    if name in ("googlenet", "inception_v3"):
+    if name in _NORMALIZES_AGAIN:
         options["init_weights"] = False
     return options
 
@@ -123,6 +127,9 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
         _check_weight_name(name, weights)
     torch.manual_seed(0)
     options = {} if named else torchvision_options(name)
+    if name in _NORMALIZES_AGAIN and not named and pretrained.is_published(name, Path(weights)):
+        # torchvision does the same where it loads these weights itself.
+        options["transform_input"] = True
     try:
         module = torchvision.models.get_model(name, weights=weights if named else None, **options)
     except KeyError as error:
@@ -157,6 +164,32 @@ def _input_shape(name: str) -> tuple[int, ...]:
     except (AttributeError, ValueError, TypeError):
         pass
     return (1, 3, 16, side, side) if type(preset).__name__ == "VideoClassification" else (1, 3, side, side)
+
+
+def _transformers(folder: Path) -> LoadedModel:
+    """Return the classifier that `save_pretrained` of the package transformers wrote to a folder."""
+    if not (folder / "config.json").is_file():
+        hint = "Choose the folder that save_pretrained wrote."
+        raise QguiError(WHAT, f"{folder} holds no model of the package transformers (no config.json)", hint)
+    try:
+        from transformers import AutoModelForSequenceClassification
+    except ImportError as error:
+        hint = "Install it: pip install 'qgui[transformers]'."
+        raise QguiError(WHAT, "the package transformers is not installed", hint) from error
+    try:
+        module, told = AutoModelForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        lines = str(error).strip().splitlines()
+        why = f"transformers cannot load {folder} ({lines[0] if lines else type(error).__name__})"
+        raise QguiError(WHAT, why, "Copy or save the model again.", str(error)) from error
+    missing = sorted(told["missing_keys"])
+    if missing:
+        why = f"{folder} has no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
+        hint = "Choose a model that was fine-tuned for classification, not its pretrained encoder alone."
+        raise QguiError(WHAT, why, hint, "\n".join(missing))
+    return LoadedModel(module, folder.name)
 
 
 def _python(source: str) -> LoadedModel:
@@ -206,6 +239,7 @@ def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
                 f"{path} holds Python code that would run while it is opened",
                 "Open it only if you trust whoever made it (--trust on the command line).",
                 str(error),
+                str(path),
             ) from error
         raise _broken(path, what, error) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:

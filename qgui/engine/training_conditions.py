@@ -10,7 +10,7 @@ import torch
 
 from qgui.core.errors import QguiError
 from qgui.core.training import Training
-from qgui.engine import machine
+from qgui.engine import machine, memory
 from qgui.engine.training_loss import WHAT
 
 
@@ -55,15 +55,13 @@ def memory_errors(settings: Training, epoch: Callable[[], int]) -> Iterator[None
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-        if not short:
+        if not memory.ran_out(error):
             raise
         raise QguiError(
             "Training stopped",
             f"memory ran out at batch size {settings.batch_size} in epoch {epoch() + 1}",
             "The best state so far is kept. Halve the batch size, or close other programs.",
-            text,
+            str(error),
         ) from error
 
 

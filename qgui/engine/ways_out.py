@@ -6,11 +6,10 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 
-from qgui.core import legality
+from qgui.core import decisions
 from qgui.core.errors import QguiError
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Mode, Recipe
@@ -28,8 +27,8 @@ def taken(recipe: Recipe, way: WayOut, model: ModelDescription) -> Recipe:
     if way.kind == "backend":
         return backends.for_backend(recipe, way.backend, model)
     mode = Mode.FLOAT if way.kind == "float" else Mode.STATIC
-    rules = {name: msgspec.structs.replace(recipe.rule(name), mode=mode) for name in way.layers}
-    return legality.corrected_recipe(recipe.with_rules(rules), model.layers)[0]
+    bare = recipe.without_patterns()
+    return bare.with_rules(decisions.decide(model, bare, way.layers, decisions.mode_edit(mode, bare.backend)).rules)
 
 
 def measure(
@@ -90,7 +89,7 @@ def measure(
 
 def _elsewhere(session: Session, key: str, folder: Path, batch: Batch, threads: int) -> Variant:
     """Return the quantized model of a session in another runtime, run once."""
-    inputs = runtimes.named_arrays(batch)
+    inputs = runtimes.arrays_of(session, batch)
     prepared = runtimes.load_elsewhere(session, key, "quantized", folder, inputs, threads)
     prepared.run()
     return Variant("quantized", key, "", prepared.run)

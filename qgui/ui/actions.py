@@ -17,13 +17,16 @@ class ActionId(enum.Enum):
 
     OPEN_MODEL = "openModel"
     OPEN_RECIPE = "openRecipe"
+    APPLY_RECIPE = "applyRecipe"
     OPEN_DATA = "openData"
     SAVE = "save"
     SAVE_AS = "saveAs"
+    SAVE_REPORT = "saveReport"
     CLOSE_MODEL = "closeModel"
     QUIT = "quit"
     UNDO = "undo"
     REDO = "redo"
+    RULES = "rules"
     FILTER = "filter"
     SELECT_MATCHING = "selectMatching"
     CALIBRATE = "calibrate"
@@ -32,7 +35,11 @@ class ActionId(enum.Enum):
     COMPARE = "compare"
     EXPORT = "export"
     MEASURE_BACKENDS = "measureBackends"
+    BENCHMARKS = "benchmarks"
     CANCEL = "cancel"
+    PREFERENCES = "preferences"
+    PALETTE = "palette"
+    GUIDE = "guide"
     ABOUT = "about"
 
 
@@ -68,6 +75,11 @@ def action_texts() -> dict[ActionId, ActionText]:
         ActionId.OPEN_RECIPE: ActionText(
             tr("&Open recipe…"), tr("Open recipe"), tr("Open decisions saved as a .qgui file."), "open-recipe", key.Open
         ),
+        ActionId.APPLY_RECIPE: ActionText(
+            tr("&Apply recipe to this model…"),
+            tr("Apply recipe"),
+            tr("Take the decisions of a .qgui file, perhaps of another model, for the open model."),
+        ),
         ActionId.OPEN_DATA: ActionText(
             tr("Open &data…"),
             tr("Open data"),
@@ -79,12 +91,24 @@ def action_texts() -> dict[ActionId, ActionText]:
         ActionId.SAVE_AS: ActionText(
             tr("Save &as…"), tr("Save as"), tr("Save the decisions under another name."), "", key.SaveAs
         ),
+        ActionId.SAVE_REPORT: ActionText(
+            tr("Save &report…"),
+            tr("Save report"),
+            tr("Write what is known of the model as one web page, to read, send or print."),
+        ),
         ActionId.CLOSE_MODEL: ActionText(
             tr("&Close model"), tr("Close"), tr("Close the model and go back to the start page."), "", key.Close
         ),
         ActionId.QUIT: ActionText(tr("&Quit"), tr("Quit"), tr("Leave QGUI."), "", key.Quit, role.QuitRole),
         ActionId.UNDO: ActionText(tr("&Undo"), tr("Undo"), tr("Take the last decision back."), "undo", key.Undo),
         ActionId.REDO: ActionText(tr("&Redo"), tr("Redo"), tr("Take the undone decision again."), "redo", key.Redo),
+        ActionId.RULES: ActionText(
+            tr("Rules by &pattern…"),
+            tr("Rules"),
+            tr("Decide for all layers of a type, or whose path begins alike."),
+            "",
+            "Ctrl+R",
+        ),
         ActionId.FILTER: ActionText(
             tr("&Filter layers"), tr("Filter"), tr("Put the cursor into the layer filter."), "filter", key.Find
         ),
@@ -136,8 +160,32 @@ def action_texts() -> dict[ActionId, ActionText]:
             tr("Time the quantized model on every backend of this machine and offer the fastest."),
             "star",
         ),
+        ActionId.BENCHMARKS: ActionText(
+            tr("&Benchmarks"),
+            tr("Benchmarks"),
+            tr("Show the tables that PyTorch published and run their rows on this machine."),
+            "compare",
+        ),
         ActionId.CANCEL: ActionText(
             tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
+        ),
+        ActionId.PREFERENCES: ActionText(
+            tr("&Preferences…"),
+            tr("Preferences"),
+            tr("Looks, threads, backend, memory limit, and which folders you trust."),
+            "settings",
+            key.Preferences,
+            role.PreferencesRole,
+        ),
+        ActionId.PALETTE: ActionText(
+            tr("&Find an action…"),
+            tr("Find an action"),
+            tr("Type a part of its name; every action of the menus is found."),
+            "",
+            "Ctrl+Shift+P",
+        ),
+        ActionId.GUIDE: ActionText(
+            tr("&Guide"), tr("Guide"), tr("Explain the control that has the focus."), "help", key.HelpContents
         ),
         ActionId.ABOUT: ActionText(
             tr("&About QGUI"), tr("About"), tr("Version, engine and processor."), "info", None, role.AboutRole

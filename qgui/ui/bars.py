@@ -209,14 +209,17 @@ def fill_menu_bar(
     """Fill the window's menu bar."""
     bar = window.menuBar()
     file_menu = bar.addMenu(window.tr("&File"))
-    for name in (ActionId.OPEN_MODEL, ActionId.OPEN_DATA, ActionId.OPEN_RECIPE, None, ActionId.SAVE, ActionId.SAVE_AS,
-                 None, ActionId.EXPORT, None, ActionId.CLOSE_MODEL, ActionId.QUIT):  # fmt: skip
+    for name in (ActionId.OPEN_MODEL, ActionId.OPEN_DATA, ActionId.OPEN_RECIPE, ActionId.APPLY_RECIPE, None,
+                 ActionId.SAVE, ActionId.SAVE_AS, None, ActionId.EXPORT, ActionId.SAVE_REPORT, None,
+                 ActionId.CLOSE_MODEL, ActionId.QUIT):  # fmt: skip
         _add(file_menu, actions, name)
     edit = bar.addMenu(window.tr("&Edit"))
-    for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
+    for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.RULES, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
         _add(edit, actions, name)
     edit.addSeparator()
     edit.addMenu(steps)
+    edit.addSeparator()
+    _add(edit, actions, ActionId.PREFERENCES)
     view = bar.addMenu(window.tr("&View"))
     view.addActions(views)
     view.addSeparator()
@@ -231,10 +234,12 @@ def fill_menu_bar(
     model.aboutToShow.connect(lambda: layers.menu.fill(model))
     run = bar.addMenu(window.tr("&Run"))
     for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.TRAIN, ActionId.COMPARE, None,
-                 ActionId.MEASURE_BACKENDS, None, ActionId.CANCEL):  # fmt: skip
+                 ActionId.MEASURE_BACKENDS, ActionId.BENCHMARKS, None, ActionId.CANCEL):  # fmt: skip
         _add(run, actions, name)
-    _add(bar.addMenu(window.tr("&Help")), actions, ActionId.ABOUT)
-    for menu in (file_menu, edit, view, order, model, run):
+    help_menu = bar.addMenu(window.tr("&Help"))
+    for name in (ActionId.GUIDE, ActionId.PALETTE, None, ActionId.ABOUT):
+        _add(help_menu, actions, name)
+    for menu in (file_menu, edit, view, order, model, run, help_menu):
         menu.setToolTipsVisible(True)
     return bar
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
-from qgui.core import legality
+from qgui.core import decisions, legality
 from qgui.core.errors import QguiError
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import Observer
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui.document import Document
 from qgui.ui.idle import Idle
 

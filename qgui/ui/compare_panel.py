@@ -88,6 +88,7 @@ class ComparePanel(QWidget):
         self.layer_plot = plots.layers
         self.stale = Banner("compareStale", "warning", self)
         self.empty = Banner("compareEmpty", "hint", self)
+        self._boxes: dict[QSpinBox, Option[int]] = {}
         self.notes = QLabel(self)
         self.notes.setObjectName("compareNotes")
         self.notes.setWordWrap(True)
@@ -148,7 +149,13 @@ class ComparePanel(QWidget):
         box.setRange(3 if name == "runs" else 1, limit)
         box.setValue(self._settings.get(option))
         box.valueChanged.connect(lambda value: self._settings.set(option, value))
+        self._boxes[box] = option
         return box
+
+    def follow_settings(self) -> None:
+        """Show the numbers as they were set elsewhere."""
+        for box, option in self._boxes.items():
+            box.setValue(self._settings.get(option))
 
     def _build_overview(self) -> QWidget:
         body = QWidget(self)

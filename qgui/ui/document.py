@@ -15,10 +15,11 @@ import msgspec
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
-from qgui.core import advice, calibration, recipe_file
+from qgui.core import advice, calibration, decisions, fitting, recipe_file
+from qgui.core.fitting import Fitted, Misfit, fitted
 from qgui.core.layers import Layer, ModelDescription, Tensor
-from qgui.core.legality import corrected_recipe, needs_reduced_range
-from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe, Rule
+from qgui.core.legality import needs_reduced_range
+from qgui.core.recipe import DataReference, Mode, ModelReference, PatternRule, Recipe, Rule
 from qgui.core.results import (
     Comparison,
     DataDescription,
@@ -28,8 +29,7 @@ from qgui.core.results import (
     QuantizeResult,
 )
 from qgui.core.training import Training
-from qgui.ui import decisions
-from qgui.ui.commands import ChangeCalibration, ChangeRecipe, ChangeTraining
+from qgui.ui.commands import ChangeCalibration, ChangeRecipe, ChangeTraining, RuleOrigins
 
 if TYPE_CHECKING:
     from qgui.core.measured import MeasuredActivations, MeasuredRatios
@@ -163,36 +163,70 @@ class Document(QObject):
         """Whether activations need to be limited to seven bits with a backend on this CPU."""
         return self.machine is not None and self.machine.reduce_range.get(backend, False)
 
-    def open_model(self, model: ModelDescription, reference: ModelReference, data: DataReference) -> None:
-        """Begin with a model and the rules that are advised for it."""
-        backend = advice.advised_backend(model, self.machine)[0] if self.machine else self.recipe.backend
-        mode, _ = advice.advised_mode(model)
-        rules = advice.advised_rules(model, mode, backend, self.reduce_range(backend))
-        self._begin(model, Recipe(backend=backend, model=reference, data=data, rules=rules), None)
+    def open_model(
+        self, model: ModelDescription, reference: ModelReference, data: DataReference, backend: str = ""
+    ) -> None:
+        """Begin with a model and the rules that are advised for it.
 
-    def open_recipe(self, model: ModelDescription, recipe: Recipe, path: Path | None) -> tuple[str, ...]:
-        """Begin with a model and the rules of a file; return the layers whose rules had to be corrected."""
-        backend = recipe.backend
-        if self.machine is not None and backend not in self.machine.backends:
-            backend = self.machine.default_backend
-        given = msgspec.structs.replace(recipe, backend=backend)
-        legal, changed = corrected_recipe(given, model.layers)
-        self._begin(model, legal, path)
-        if backend != recipe.backend or changed:
+        Args:
+            model: The model.
+            reference: Where it comes from.
+            data: Where the data comes from.
+            backend: The backend to take where this machine has it; empty for the one that is advised.
+        """
+        if self.machine is None or backend not in self.machine.backends:
+            backend = advice.advised_backend(model, self.machine)[0] if self.machine else self.recipe.backend
+        rules = self._advised(model, backend)
+        begun = Recipe(backend=backend, model=reference, data=data, rules=rules, own=frozenset())
+        self._begin(model, begun, None)
+
+    def open_recipe(self, model: ModelDescription, recipe: Recipe, path: Path | None) -> tuple[Misfit, ...]:
+        """Begin with a model and the rules of a file; return what of them does not fit the model or the machine."""
+        found, misfits = self._taken(model, recipe)
+        self._begin(model, found.recipe, path)
+        if found.recipe.backend != recipe.backend or found.misfits:
             self._other_changes = True
             self.file_changed.emit()
-        return changed
+        return misfits
+
+    def apply_recipe(self, recipe: Recipe) -> tuple[Misfit, ...]:
+        """Take rules, patterns, backend and training of a recipe for the open model, as one undo step.
+
+        Model and data stay, with their statistics. Returns what does not fit the model or the machine.
+        """
+        if self.model is None:
+            return ()
+        found, misfits = self._taken(self.model, recipe)
+        text = self.tr("Apply recipe")
+        self.undo_stack.beginMacro(text)
+        self.undo_stack.push(ChangeRecipe(self, text, found.recipe))
+        self.change_training(text, recipe.training)
+        self.undo_stack.endMacro()
+        return misfits
+
+    def _taken(self, model: ModelDescription, recipe: Recipe) -> tuple[Fitted, tuple[Misfit, ...]]:
+        backend, misfits = recipe.backend, []
+        if self.machine is not None and backend not in self.machine.backends:
+            backend = self.machine.default_backend
+            why = self.tr("this machine does not have the backend; {backend} is taken instead.")
+            misfits.append(Misfit(recipe.backend, why.format(backend=backend)))
+        given = msgspec.structs.replace(recipe, backend=backend)
+        given = fitting.with_own_found(given, self._advised(model, backend))
+        found = fitted(given, model.layers, self.reduce_range(backend))
+        return found, (*misfits, *found.told)
+
+    def _advised(self, model: ModelDescription, backend: str) -> dict[str, Rule]:
+        return advice.advised_rules(model, advice.advised_mode(model)[0], backend, self.reduce_range(backend))
 
     def describe_model(self, model: ModelDescription) -> None:
         """Take a fuller description of the open model, which the data's inputs made possible.
 
         Where a sample shows layers that were not known, they begin with the rules advised for them.
         """
-        advised = advice.advised_rules(
-            model, advice.advised_mode(model)[0], self.recipe.backend, self.reduce_range(self.recipe.backend)
-        )
-        known = {name: self.recipe.rules.get(name, rule) for name, rule in advised.items()}
-        legal, _ = corrected_recipe(msgspec.structs.replace(self.recipe, rules=known), model.layers)
+        bare = self.recipe.without_patterns()
+        advised = self._advised(model, bare.backend)
+        known = {name: bare.rules.get(name, rule) for name, rule in advised.items()}
+        legal = self._fitted(msgspec.structs.replace(bare, rules=known), model).recipe
         if legal.rules.keys() != self.recipe.rules.keys():
             self._set_recipe(legal)
             self.undo_stack.clear()
@@ -334,7 +368,7 @@ class Document(QObject):
             return
         decision = decisions.decide(self.model, self.recipe, names, edit)
         if decision.rules:
-            self.undo_stack.push(ChangeRecipe(self, text, decision.rules, merge_key=merge_key))
+            self.undo_stack.push(ChangeRecipe(self, text, self.recipe.with_rules(decision.rules), merge_key))
         if decision.skipped:
             first, reason = next(iter(decision.skipped.items()))
             others = len(decision.skipped) - 1
@@ -364,16 +398,14 @@ class Document(QObject):
         """Choose the quantized engine, as one undo step with the rules that it makes necessary."""
         if backend == self.recipe.backend:
             return
-        wished = msgspec.structs.replace(self.recipe, backend=backend)
-        legal, changed = corrected_recipe(wished, self.model.layers) if self.model else (wished, ())
-        rules = {name: legal.rules[name] for name in changed if name in legal.rules}
-        widths = self._reduced_ranges(legal, backend)
-        self.undo_stack.push(
-            ChangeRecipe(self, self.tr("Backend {name}").format(name=backend), {**rules, **widths}, backend)
-        )
-        if changed:
+        bare = self.recipe.without_patterns()
+        widths = self._reduced_ranges(bare, backend)
+        wished = msgspec.structs.replace(bare, backend=backend, rules={**bare.rules, **widths})
+        found = self._fitted(wished)
+        self.undo_stack.push(ChangeRecipe(self, self.tr("Backend {name}").format(name=backend), found.recipe))
+        if found.misfits:
             sentence = self.tr("{backend} does not allow everything that was decided; changed: {layers}")
-            self.notice.emit(sentence.format(backend=backend, layers=", ".join(changed)))
+            self.notice.emit(sentence.format(backend=backend, layers=", ".join(found.changed)))
         elif widths:
             sentence = self.tr("{backend}: {seven} activations use seven bits (reduce range), {eight} now all eight.")
             seven = sum(rule.activation.reduce_range for rule in widths.values())
@@ -436,8 +468,33 @@ class Document(QObject):
         self.recipe_changed.emit(RecipeChange((), False))
         self.results_changed.emit()
 
-    def swap(self, rules: Mapping[str, Rule | None], backend: str) -> None:
-        """Replace rules (None removes one) and the backend. Only undo steps call this."""
+    def change_patterns(self, patterns: tuple[PatternRule, ...]) -> None:
+        """Decide by patterns, as one undo step with all rules that follow from them."""
+        if patterns != self.recipe.patterns:
+            after = self.with_patterns(patterns).recipe
+            self.undo_stack.push(ChangeRecipe(self, self.tr("Rules by pattern"), after))
+
+    def with_patterns(self, patterns: tuple[PatternRule, ...]) -> Fitted:
+        """Return what patterns would make of the open model."""
+        return self._fitted(msgspec.structs.replace(self.recipe, patterns=patterns))
+
+    def give_back(self, names: Iterable[str]) -> None:
+        """Take back what was decided for single layers, as one undo step: patterns hold, else what is advised."""
+        if self.model is None:
+            return
+        heads = [layer.name for layer in decisions.heads(self.model, names)]
+        advised = self._advised(self.model, self.recipe.backend)
+        after = self._fitted(fitting.given_back(self.recipe, heads, advised)).recipe
+        if after != self.recipe:
+            text = self.tr("Follow rules by pattern") if self.recipe.patterns else self.tr("As advised")
+            self.undo_stack.push(ChangeRecipe(self, text, after))
+
+    def _fitted(self, recipe: Recipe, model: ModelDescription | None = None) -> Fitted:
+        model = model or self.model
+        return fitted(recipe, model.layers if model is not None else (), self.reduce_range(recipe.backend))
+
+    def swap(self, rules: Mapping[str, Rule | None], origins: RuleOrigins, backend: str) -> None:
+        """Replace rules (None removes one), where they come from, and the backend. Only undo steps call this."""
         merged = dict(self.recipe.rules)
         for name, rule in rules.items():
             if rule is None:
@@ -445,7 +502,7 @@ class Document(QObject):
             else:
                 merged[name] = rule
         other_backend = backend != self.recipe.backend
-        self._set_recipe(msgspec.structs.replace(self.recipe, rules=merged, backend=backend))
+        self._set_recipe(msgspec.structs.replace(self.recipe, rules=merged, backend=backend, **origins._asdict()))
         self.recipe_changed.emit(RecipeChange(tuple(rules), other_backend))
         self.results_changed.emit()
 

@@ -74,6 +74,16 @@ class Filing(QObject):
         self._settings.set(options.LAST_FOLDER, str(path.absolute().parent))
         self._workflow.open_recipe(path)
 
+    def ask_for_other_recipe(self) -> None:
+        """Let the person choose a recipe file whose decisions the open model takes."""
+        dialog = QFileDialog(
+            self._window, self.tr("Apply recipe to this model"), self._settings.get(options.LAST_FOLDER)
+        )
+        dialog.setObjectName("applyRecipeDialog")
+        dialog.setNameFilter(self.tr("QGUI recipes ({pattern})").format(pattern=f"*{SUFFIX} *.json"))
+        dialog.fileSelected.connect(lambda path: self._workflow.apply_recipe(Path(path)))
+        show(dialog)
+
     def offer_leftovers(self) -> None:
         """Look for decisions that a program which ended unexpectedly left behind."""
         found = leftovers(self._autosave.file.parent)

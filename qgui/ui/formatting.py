@@ -11,7 +11,7 @@ NOTHING = "–"
 
 def count(number: int) -> str:
     """Return a count with three digits and a magnitude, for instance `11.7 M`."""
-    for limit, suffix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+    for limit, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if number >= limit:
             return f"{number / limit:.3g} {suffix}"
     return str(number)

@@ -11,16 +11,17 @@ from PySide6.QtWidgets import (
     QFrame,
     QGroupBox,
     QLabel,
+    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from qgui.core import legality
+from qgui.core import decisions, fitting, legality
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
 from qgui.core.recipe import Mode, Observer, ObserverKind
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui.choice_box import ChoiceBox
 from qgui.ui.choices import Choice, mode_choices, mode_sentence, scheme_label
 from qgui.ui.document import Document
@@ -28,6 +29,7 @@ from qgui.ui.later import Later
 from qgui.ui.layer_facts import LayerFacts
 from qgui.ui.observer_form import ObserverForm
 from qgui.ui.range_notes import mode_note, range_notes
+from qgui.ui.rule_origin import origins_sentence
 from qgui.ui.step_boxes import StepBoxes
 
 _ACTIVATION_SCHEMES = ("per_tensor_affine", "per_tensor_symmetric")
@@ -59,6 +61,13 @@ class Inspector(QScrollArea):
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(self.mode)
         layout.addWidget(self.mode_note)
+        self.origin = self._note("inspectorOrigin")
+        self.give_back = QPushButton(self.tr("Follow the pattern"), self.decision)
+        self.give_back.setObjectName("inspectorGiveBack")
+        self.give_back.setAccessibleName(self.give_back.text())
+        self.give_back.setToolTip(self.tr("Take back what was decided for the selected layers; rules by pattern hold."))
+        layout.addWidget(self.origin)
+        layout.addWidget(self.give_back)
         self.weight = self._build_weight()
         self.steps = StepBoxes(document, self)
         self.activation = self._build_activation()
@@ -131,6 +140,7 @@ class Inspector(QScrollArea):
 
     def _connect(self) -> None:
         self.mode.chosen.connect(self._on_mode)
+        self.give_back.clicked.connect(lambda: self._document.give_back(self._names()))
         self.weight_dtype.chosen.connect(self._on_weight_dtype)
         self.weight_scheme.chosen.connect(self._on_weight_scheme)
         self.weight_observer.decided.connect(self._on_weight_observer)
@@ -174,6 +184,7 @@ class Inspector(QScrollArea):
         self.activation.setVisible(bool(active) and modes != {Mode.DYNAMIC})
         if heads:
             self._show_mode(heads)
+            self._show_origin(heads)
         if weighted:
             self._show_weight(weighted)
         if active:
@@ -197,6 +208,12 @@ class Inspector(QScrollArea):
         if len(heads) == 1 and modes[0] is Mode.FLOAT and reasons[Mode.STATIC]:
             notes.append(reasons[Mode.STATIC])
         self.mode_note.setText("\n".join(notes))
+
+    def _show_origin(self, heads: list[Layer]) -> None:
+        recipe = self._document.recipe
+        self.origin.setText(origins_sentence(recipe, heads).replace(".", ".\u200b"))
+        self.origin.setVisible(bool(self.origin.text()))
+        self.give_back.setVisible(any(fitting.overruled(recipe, layer) for layer in heads))
 
     def _show_weight(self, layers: list[Layer]) -> None:
         backend = self._document.recipe.backend

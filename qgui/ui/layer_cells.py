@@ -17,6 +17,7 @@ from qgui.ui.choices import Choice, mode_choices, short_observer_label, weight_c
 from qgui.ui.document import Document
 from qgui.ui.layer_tree import Row
 from qgui.ui.measured_words import explanation
+from qgui.ui.rule_origin import origin_sentence, origin_text
 from qgui.ui.theme import Theme
 
 
@@ -35,6 +36,7 @@ class Column(enum.IntEnum):
     PARAMETERS = 9
     MACS = 10
     GAP = 11
+    RULE = 12
 
 
 #: The row itself, a `layer_tree.Row`.
@@ -109,6 +111,7 @@ class LayerCells(QObject):
             (self.tr("Parameters"), self.tr("Number of parameters.")),
             (self.tr("MACs"), self.tr("Multiply-accumulate operations for one sample.")),
             (self.tr("Δ dB"), self.tr("Measured minus predicted SQNR of the output.")),
+            (self.tr("Rule"), self.tr("The pattern that decides the layer, or that it was decided for itself.")),
         )
 
     def choices(self, layer: Layer, column: Column) -> list[Choice]:
@@ -154,6 +157,8 @@ class LayerCells(QObject):
                 return formatting.count(layer.parameters) if layer.parameters else ""
             case Column.MACS:
                 return formatting.count(layer.macs) if layer.macs else ""
+            case Column.RULE:
+                return origin_text(self._document.recipe, layer)
             case Column.OUTPUT:
                 return formatting.shape(layer.output_shape) if layer.output_shape else ""
         value = self._measured(layer, column)
@@ -288,7 +293,10 @@ class LayerCells(QObject):
             case Column.MODE:
                 reasons = legality.mode_reasons(layer, self._document.recipe.backend)
                 lines = [f"{mode}: {reason}" for mode, reason in reasons.items() if reason]
-                return "\n".join(lines) or self.tr("Every mode is possible.")
+                lines = lines or [self.tr("Every mode is possible.")]
+                return "\n".join(filter(None, [origin_sentence(self._document.recipe, layer), *lines]))
+            case Column.RULE:
+                return origin_sentence(self._document.recipe, layer) or self.tr("As advised for the model.")
             case Column.OBSERVER if layer.type in legality.FIXED_QPARAMS:
                 return self.tr("PyTorch prescribes scale and zero point of {type}.").format(type=layer.type)
             case Column.OBSERVER:

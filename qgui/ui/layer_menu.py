@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu, QWidget
 
+from qgui.core import decisions
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, WeightDtype, WeightScheme
-from qgui.ui import decisions
 from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
 from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.document import Document
@@ -106,11 +106,23 @@ class LayerMenu(QObject):
             self._add(observers, observer_label(kind), observer_sentence(kind), done, edit, of_range=True)
         menu.addSeparator()
         self._add_selections(menu)
-        tip = self.tr("Give the selected layers the rules with which the model was opened.")
-        model, backend = self._document.model, self._document.recipe.backend
-        if model is not None:
-            edit = decisions.advised_edit(model, backend, self._document.reduce_range(backend))
-            self._add(menu, self.tr("Set as &advised"), tip, self.tr("As advised"), edit)
+        if self._document.recipe.patterns:
+            text, tip = self.tr("Follow rules by &pattern"), self.tr("Take back what was decided for these layers.")
+        else:
+            text, tip = self.tr("Set as &advised"), self.tr("Give the selected layers the rules that are advised.")
+        back = menu.addAction(text, lambda: self._document.give_back(self._selected))
+        reason = self._why_not_back()
+        back.setEnabled(not reason)
+        back.setToolTip(reason or tip)
+
+    def _why_not_back(self) -> str:
+        if not self._selected:
+            return self.tr("Select a layer first.")
+        own = self._document.recipe.own_layers
+        model = self._document.model
+        if model is not None and any(layer.name in own for layer in decisions.heads(model, self._selected)):
+            return ""
+        return self.tr("Nothing was decided for the selected layers themselves.")
 
     def _submenu(self, menu: QMenu, title: str) -> QMenu:
         submenu = menu.addMenu(title)

@@ -163,7 +163,7 @@ class LayerModel(QAbstractItemModel):
             return
         for layer in layers:
             self._by_layer[layer.name].layer = layer
-        self._emit_all(Column.NAME, Column.GAP)
+        self._emit_all(Column.NAME, Column.RULE)
 
     def _on_recipe_changed(self, change: RecipeChange) -> None:
         rows = [self._by_layer[name] for name in change.layers if name in self._by_layer]
@@ -174,6 +174,7 @@ class LayerModel(QAbstractItemModel):
                 above[parent.number] = parent
                 parent = parent.parent
         self._emit(rows, Column.MODE, Column.WEIGHTS)
+        self._emit(rows, Column.RULE, Column.RULE)
         self._emit([row for row in above.values() if row.layer is None], Column.MODE, Column.MODE)
 
     def _on_results_changed(self) -> None:
@@ -189,7 +190,7 @@ class LayerModel(QAbstractItemModel):
             self._emit_all(Column.SQNR, Column.GAP)
 
     def _on_theme_changed(self) -> None:
-        self._emit_all(Column.NAME, Column.GAP)
+        self._emit_all(Column.NAME, Column.RULE)
 
     def _emit_all(self, first: Column, last: Column) -> None:
         """Say that columns changed in all rows, by the first level: `LayerView` then redraws as a whole."""

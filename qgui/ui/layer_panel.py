@@ -12,9 +12,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core import legality
+from qgui.core import decisions, legality
 from qgui.core.recipe import Mode, ObserverKind
-from qgui.ui import decisions
 from qgui.ui.choices import observer_label, scheme_label
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document
@@ -72,6 +71,7 @@ class LayerPanel(QWidget):
         layout.addWidget(self.filter_row)
         layout.addWidget(self.view, 1)
         layout.addWidget(self.summary)
+        self._patterned = False
         self._connect()
         self._on_model_reset()
 
@@ -87,6 +87,8 @@ class LayerPanel(QWidget):
         self.model.modelAboutToBeReset.connect(self._remember_selection)
         self.model.modelReset.connect(self._on_model_reset)
         self._document.recipe_changed.connect(self._summary_later.ask)
+        self._document.recipe_changed.connect(self._show_rule_column)
+        self._document.model_changed.connect(self._show_rule_column)
         self._document.results_changed.connect(self._sort_again)
         # Heard after the model of the table has its rows.
         self._document.model_changed.connect(self.view.fit_names)
@@ -263,6 +265,13 @@ class LayerPanel(QWidget):
         self._summary_later.ask()
         if not restored:
             self._on_selection()
+
+    def _show_rule_column(self) -> None:
+        """Show which rule decides a layer as long as there are rules by pattern."""
+        patterned = bool(self._document.recipe.patterns)
+        if patterned != self._patterned:
+            self._patterned = patterned
+            self.view.setColumnHidden(Column.RULE, not patterned)
 
     def _summarize(self) -> None:
         model = self._document.model

@@ -28,6 +28,7 @@ _WIDTHS = {
     Column.PARAMETERS: "Parameters ▾",
     Column.MACS: "11.1 M ▾",
     Column.GAP: "−10.5 ▾",
+    Column.RULE: "layer3.*.conv1",
 }
 
 
@@ -64,6 +65,9 @@ class LayerView(QTreeView):
         self._set_up_header()
         self.setModel(layers)
         self._size_columns()
+        header = self.header()
+        header.moveSection(header.visualIndex(Column.RULE), header.visualIndex(Column.MODE) + 1)
+        self.setColumnHidden(Column.RULE, True)
         self.expanded.connect(lambda index: self._note_fold(index, True))
         self.collapsed.connect(lambda index: self._note_fold(index, False))
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
 from PySide6.QtWidgets import (
     QDockWidget,
     QMainWindow,
-    QMessageBox,
     QStackedWidget,
     QWidget,
 )
 
-import qgui
 from qgui.core import advice
+from qgui.core.fitting import Misfit
 from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.core.results import BackendTiming, MachineDescription
@@ -26,15 +26,21 @@ from qgui.ui.bars import WindowBar, fill_menu_bar
 from qgui.ui.dialogs.backends import BackendDialog
 from qgui.ui.dialogs.export import ExportDialog
 from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
+from qgui.ui.dialogs.misfits import MisfitDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
+from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
+from qgui.ui.dialogs.rules import RulesDialog
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
+from qgui.ui.help import Help
 from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.recovery import Autosave
+from qgui.ui.report_file import NAME as REPORT
+from qgui.ui.report_file import ReportFile
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.speed_work import SpeedWork
 from qgui.ui.start_page import StartPage
@@ -46,6 +52,9 @@ from qgui.ui.training_work import TrainingWork
 from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
 from qgui.ui.workflow import Then, Workflow
+
+if TYPE_CHECKING:
+    from qgui.ui.benchmark_panel import BenchmarkPanel
 
 
 class MainWindow(QMainWindow):
@@ -73,13 +82,17 @@ class MainWindow(QMainWindow):
         self.document = Document(self)
         self.client = client or WorkerClient(parent=self)
         self.client.setParent(self)
+        self.client.limit_memory(settings.get(options.MEMORY_LIMIT))
         self.workflow = Workflow(self.document, self.client, settings, self)
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
         self.speed = SpeedWork(self.document, self.client, self.workflow, settings, self)
         self.speed.export_wanted.connect(self.ask_for_export)
+        self.report = ReportFile(self.document, self.training, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
+        self.help = Help(self, theme, self.document)
+        self.benchmarks: BenchmarkPanel | None = None
         self._painted = False
         self._done = ""
         self._actions_later = Later(self._refresh_actions, self)
@@ -151,6 +164,9 @@ class MainWindow(QMainWindow):
             ActionId.OPEN_MODEL: self.ask_for_model,
             ActionId.OPEN_DATA: self.ask_for_data,
             ActionId.OPEN_RECIPE: self.filing.ask_for_recipe,
+            ActionId.APPLY_RECIPE: self.filing.ask_for_other_recipe,
+            ActionId.RULES: self.ask_for_rules,
+            ActionId.SAVE_REPORT: self.report.ask,
             ActionId.SAVE: self.filing.save,
             ActionId.SAVE_AS: self.filing.save_as,
             ActionId.CLOSE_MODEL: lambda: self.filing.leave(self.document.close_model),
@@ -165,8 +181,12 @@ class MainWindow(QMainWindow):
             ActionId.COMPARE: self.compare,
             ActionId.EXPORT: self.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
+            ActionId.BENCHMARKS: self.show_benchmarks,
             ActionId.CANCEL: self.workflow.cancel,
-            ActionId.ABOUT: self.show_about,
+            ActionId.PREFERENCES: self.ask_for_preferences,
+            ActionId.PALETTE: self.help.find_action,
+            ActionId.GUIDE: self.help.explain,
+            ActionId.ABOUT: self.help.show_about,
         }
         for name, slot in slots.items():
             self.actions_by_id[name].triggered.connect(lambda _=False, slot=slot: slot())
@@ -202,6 +222,10 @@ class MainWindow(QMainWindow):
         workflow.consent_needed.connect(self.ask_for_consent)
         workflow.done.connect(self._on_done)
         workflow.backends_measured.connect(self.show_backends)
+        workflow.exported.connect(lambda folder: self.report.write(folder / REPORT))
+        self.report.written.connect(lambda path: self._on_done(self.tr("Report: {path}").format(path=path)))
+        self.report.failed.connect(self.show_failure)
+        workflow.misfits_found.connect(self.show_misfits)
         workflow.step_finished.connect(self._on_step)
         self.training.began.connect(self.workbench.show_training)
         self.layer_panel.selection_changed.connect(self._on_selection)
@@ -335,7 +359,7 @@ class MainWindow(QMainWindow):
             sentences.append(advice.advised_mode(model)[1])
             if self.document.machine is not None:
                 backend, why = advice.advised_backend(model, self.document.machine)
-                if backend != self.document.machine.default_backend:
+                if self.document.recipe.backend == backend != self.document.machine.default_backend:
                     sentences.append(why)
         self.workbench.introduce(" ".join(sentences))
 
@@ -370,12 +394,33 @@ class MainWindow(QMainWindow):
         self.pages.setCurrentIndex(1)
         self.workbench.show_log()
 
+    def show_benchmarks(self) -> None:
+        """Show the published tables in place of the model; they are built when they are first wanted."""
+        from qgui.ui.benchmark_panel import BenchmarkPanel
+        from qgui.ui.benchmark_work import BenchmarkWork
+
+        if self.benchmarks is None:
+            work = BenchmarkWork(self.client, self.settings, parent=self)
+            self.benchmarks = BenchmarkPanel(work, self.theme, self)
+            self.benchmarks.left.connect(self._refresh_page)
+            work.told.connect(self._on_done)
+            self.pages.addWidget(self.benchmarks)
+        self.benchmarks.open()
+        self.layer_dock.hide()
+        self.inspector_dock.hide()
+        self.pages.setCurrentWidget(self.benchmarks)
+
     def choose_theme(self, name: ThemeName) -> None:
         """Apply a theme and remember it."""
         self.theme.choose(name)
         self.settings.set(options.THEME, name.value)
 
     # Dialogs
+
+    def ask_for_preferences(self) -> None:
+        """Show what holds for all models."""
+        applied = Applied(self.choose_theme, self.client.limit_memory, self.workbench.follow_settings)
+        show(PreferencesDialog(self.settings, self.document.machine, applied, self))
 
     def ask_for_model(self) -> None:
         """Let the person choose a model."""
@@ -406,6 +451,7 @@ class MainWindow(QMainWindow):
     def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
         """Ask whether code that a file holds may run."""
         dialog = TrustDialog(failure, self.theme, self)
+        dialog.accepted.connect(lambda: dialog.remember(self.settings))
         dialog.accepted.connect(go_on)
         show(dialog)
 
@@ -427,15 +473,18 @@ class MainWindow(QMainWindow):
         dialog.chosen.connect(self.document.change_backend)
         show(dialog)
 
-    def show_about(self) -> None:
-        """Show version, engine and processor."""
-        machine = self.document.machine
-        lines = [f"QGUI {qgui.__version__}", self.tr("Quantize PyTorch models by hand and by eye. Apache License 2.0.")]
-        if machine is not None:
-            lines += [f"PyTorch {machine.torch_version}", f"{machine.cpu} ({machine.capability})"]
-        box = QMessageBox(QMessageBox.Icon.NoIcon, self.tr("About QGUI"), "\n\n".join(lines), parent=self)
-        box.setObjectName("aboutBox")
-        show(box)
+    def ask_for_rules(self) -> None:
+        """Let the person decide by pattern; a new rule begins with the type of the selected layer."""
+        selected = self.document.layer(next(iter(self.layer_panel.selected_layers()), ""))
+        dialog = RulesDialog(self.document, selected.type if selected is not None else "", self)
+        dialog.decided.connect(self.document.change_patterns)
+        show(dialog)
+
+    def show_misfits(self, misfits: tuple[Misfit, ...], notes: tuple[str, ...]) -> None:
+        """Show what of a recipe does not fit the model, and keep it in the log."""
+        for misfit in misfits:
+            self.workbench.log_panel.add("warning", str(misfit))
+        show(MisfitDialog(misfits, notes, self))
 
     # Opening
 

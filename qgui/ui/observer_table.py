@@ -191,7 +191,7 @@ class ObserverModel(QAbstractTableModel):
         used, best = choice.observer.kind is self._used, self._best
         if column is ObserverColumn.MORE or (column is ObserverColumn.USE and not used):
             return QColor(self._theme.colours.accent)
-        if column is ObserverColumn.SQNR and best is not None and choice.cost.error <= best.cost.error:
+        if column is ObserverColumn.SQNR and best is not None and choice.is_as_good_as(best):
             return QColor(self._theme.colours.good)
         return None
 
@@ -210,7 +210,7 @@ class ObserverModel(QAbstractTableModel):
                 return str(int(qparams.zero_point[0]))
             case ObserverColumn.SQNR:
                 best = self._best
-                mark = "★ " if best is not None and choice.cost.error <= best.cost.error else ""
+                mark = "★ " if best is not None and choice.is_as_good_as(best) else ""
                 number = self.tr("exact") if choice.sqnr_db >= 200 else formatting.number_fixed(choice.sqnr_db, 1)
                 return mark + number
             case ObserverColumn.CLIPPED:

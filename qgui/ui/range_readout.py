@@ -15,8 +15,6 @@ from qgui.ui.plots import translucent
 from qgui.ui.range_drag import Bounds
 from qgui.ui.theme import Theme
 
-#: A range this near to the best is as good as it.
-_AS_GOOD_DB = 0.1
 #: From this share on one kind of error is what a range suffers from.
 _MOSTLY = 0.6
 
@@ -191,7 +189,7 @@ class CostView(QWidget):
         choice, best = self._choice, self._best
         if choice is None:
             return self.tr("The range is empty: let go and it stays as it was.")
-        if best is None or choice.sqnr_db >= best.sqnr_db - _AS_GOOD_DB:
+        if best is None or choice.is_as_good_as(best):
             return self.tr("as good as the best")
         behind = formatting.number_fixed(best.sqnr_db - choice.sqnr_db, 1)
         name = short_observer_label(best.observer.kind)
@@ -205,7 +203,7 @@ class CostView(QWidget):
     def behind(self) -> bool:
         """Whether another range would be clearly better."""
         choice, best = self._choice, self._best
-        return choice is None or (best is not None and choice.sqnr_db < best.sqnr_db - _AS_GOOD_DB)
+        return choice is None or (best is not None and not choice.is_as_good_as(best))
 
     def sizeHint(self) -> QSize:
         return QSize(320, 4 * round(QFontMetricsF(self.font()).height()) + 6)

@@ -332,8 +332,8 @@ class ObserversItem(PixelItem):
 
     def text(self, choice: Choice) -> str:
         """Return the name of an observer with what its range is predicted to reach."""
-        best = min(other.cost.error for other in self._choices)
-        mark = "★ " if choice.cost.error <= best else ""
+        best = min(self._choices, key=lambda other: other.cost.error)
+        mark = "★ " if choice.is_as_good_as(best) else ""
         return f"{mark}{short_observer_label(choice.observer.kind)}  {formatting.decibel(choice.sqnr_db)}"
 
     def _label_rect(self, choice: Choice, place: int) -> QRectF:

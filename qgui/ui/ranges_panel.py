@@ -17,12 +17,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qgui.core import legality, ranges
+from qgui.core import decisions, legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer, Tensor
 from qgui.core.plan import ActivationRanges, Choice
 from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
 from qgui.ui.best_observers import BestButton, BestObservers, adjustable_owners
@@ -93,6 +93,7 @@ class RangesPanel(QWidget):
         self.setObjectName("rangesPanel")
         self.idle = idle or Idle(self)
         self._later = Later(self._refresh, self)
+        self._choose_later = Later(self._show_chosen, self)
         self._choosing = Later(self._choose, self)
         self.best = BestObservers(document, self.idle, self)
         self.plot = RangesPlot(theme, self)
@@ -259,6 +260,7 @@ class RangesPanel(QWidget):
             self.plot.cancel_drag()
         problem = self._problem()
         plotted = not problem
+        first = plotted and self.table.isHidden()
         shown = (self.readout, self.table, self.logarithmic, self.reset, self.facts, self.as_table, self.files_button)
         for widget in shown:
             widget.setVisible(plotted)
@@ -274,9 +276,18 @@ class RangesPanel(QWidget):
             self._show_statistics(calculated, tensor)
             self._choices = {}
             self._waiting = calculated.candidates(tensor.name, calculated.setting(tensor.name, self._document.recipe))
-            self._choose()
         else:
             self._shown_tensor = ""
+        if first:
+            # Laying all of it out for the first time is work enough for one turn of the event loop.
+            self._choose_later.ask()
+        else:
+            self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        plotted = bool(self._shown_tensor)
+        if plotted:
+            self._choose()
         self.layer_shown.emit(self._layer if plotted else None)
 
     def _show_plot_or_table(self, plotted: bool) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QRect, Qt
 from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from qgui.core.results import Latency
-from qgui.core.runtimes import RuntimeResult, RuntimeTable, slow_baseline
+from qgui.core.runtimes import RuntimeResult, RuntimeTable, slow_baseline, spread_of
 from qgui.ui import formatting
 from qgui.ui.layer_cells import RIGHT
 from qgui.ui.layer_model import Index
@@ -160,14 +158,6 @@ class RuntimeModel(QAbstractTableModel):
         if column is not RuntimeColumn.GAIN or row.subject == "float" or gain is None:
             return QColor(colours.faint) if row.problem else None
         return QColor(colours.good) if gain > 1.05 else QColor(colours.bad) if gain < 0.95 else None
-
-
-def spread_of(latency: Latency) -> float | None:
-    """Return within how many milliseconds the middle half of the runs lies."""
-    if not latency.samples_ms:
-        return None
-    low, high = np.percentile(latency.samples_ms, (25, 75))
-    return float(high - low)
 
 
 class BarDelegate(QStyledItemDelegate):

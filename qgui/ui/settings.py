@@ -26,12 +26,18 @@ THREADS = Option("compare/threads", 1)
 BATCH_SIZE = Option("compare/batch_size", 1)
 RUNS = Option("compare/runs", 30)
 LOGARITHMIC = Option("ranges/logarithmic", True)
+BENCHMARKS = Option("benchmarks/settings", "{}")
 EXPORT_FOLDER = Option("export/folder", "")
 LAST_FOLDER = Option("files/last_folder", "")
+#: Backend of newly opened models; empty for the one that is advised.
+BACKEND = Option("engine/backend", "")
+#: Memory that the engine's process may use, in GiB; 0 for as much as there is.
+MEMORY_LIMIT = Option("engine/memory_limit", 0)
 
 _GEOMETRY = "window/geometry"
 _STATE = "window/state"
 _RECENT = "files/recent"
+_TRUSTED = "files/trusted"
 RECENT_LIMIT = 10
 
 
@@ -114,6 +120,22 @@ class Settings:
     def clear_recent(self) -> None:
         """Forget what was open."""
         self._store.remove(_RECENT)
+
+    def trusted(self) -> list[str]:
+        """Return the folders whose files are opened without asking, although they run code."""
+        try:
+            return msgspec.json.decode(str(self._store.value(_TRUSTED) or "[]"), type=list[str])
+        except msgspec.DecodeError:
+            return []
+
+    def set_trusted(self, folders: list[str]) -> None:
+        """Store the trusted folders, each once."""
+        self._store.setValue(_TRUSTED, msgspec.json.encode(sorted(set(folders))).decode())
+
+    def trusts(self, path: str) -> bool:
+        """Whether a file lies in a trusted folder, or in one inside it; links are followed."""
+        place = Path(path).resolve()
+        return any(place.is_relative_to(Path(folder).resolve()) for folder in self.trusted())
 
     def sync(self) -> None:
         """Write everything to the file."""

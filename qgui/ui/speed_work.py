@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
-from qgui.core import messages, slowness
+from qgui.core import decisions, messages, slowness
 from qgui.core.recipe import Mode
 from qgui.core.results import Comparison
 from qgui.core.runtimes import RuntimeTable
 from qgui.core.slowness import Explanation, WayOut, WayOutEffect
-from qgui.ui import decisions
 from qgui.ui import settings as options
 from qgui.ui.document import Document
 from qgui.ui.jobs import Job

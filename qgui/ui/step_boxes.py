@@ -9,10 +9,10 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QGroupBox, QLabel, QMenu, QWidget
 
-from qgui.core import legality
+from qgui.core import decisions, legality
 from qgui.core.layers import Layer
 from qgui.core.recipe import STEPS, Step
-from qgui.ui import decisions, formatting
+from qgui.ui import formatting
 from qgui.ui.document import Document
 from qgui.ui.step_texts import step_label, step_sentence
 

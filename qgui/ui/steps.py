@@ -25,9 +25,12 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
     if document.model is None:
         closed = tr("Open a model first.")
         for action in (
+            ActionId.APPLY_RECIPE,
+            ActionId.RULES,
             ActionId.OPEN_DATA,
             ActionId.SAVE,
             ActionId.SAVE_AS,
+            ActionId.SAVE_REPORT,
             ActionId.CLOSE_MODEL,
             ActionId.FILTER,
             ActionId.SELECT_MATCHING,
@@ -50,6 +53,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
         for action in (
             ActionId.OPEN_MODEL,
             ActionId.OPEN_RECIPE,
+            ActionId.APPLY_RECIPE,
             ActionId.OPEN_DATA,
             ActionId.CLOSE_MODEL,
             ActionId.CALIBRATE,

@@ -8,6 +8,7 @@ Works without a display.
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import sys
 import tempfile
@@ -26,7 +27,6 @@ from qgui.ui.app import create_application
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme, ThemeName
-from qgui.ui.tour_report import write_report
 
 _PATIENCE_MS = 15 * 60 * 1000
 _SIZE = QSize(1280, 800)
@@ -141,6 +141,25 @@ class Tour:
         self._settle(400)
         self._wait_until(lambda: window.client.current is None, "the weights")
 
+    def write_report(self) -> Path:
+        """Write the report with all pictures and return where it lies.
+
+        Raises:
+            TourError: It could not be written.
+        """
+        path, written = self._out / "report.html", list[Path]()
+        pictures = [
+            (
+                picture.stem.partition("-")[2].replace("-", ": "),
+                f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}",
+            )
+            for picture in self.pictures
+        ]
+        self._window.report.written.connect(written.append)
+        self._window.report.write(path, pictures)
+        self._wait_until(lambda: path in written, "the report")
+        return path
+
     # Waiting
 
     def _step(self, name: str, begin: Callable[[], object]) -> None:
@@ -231,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             out.mkdir(parents=True, exist_ok=True)
             data = DataReference(options_given.data, calibrate=options_given.calibrate, evaluate=options_given.evaluate)
             tour.walk(ModelReference(options_given.model, options_given.weights), data)
-            report = write_report(out / "report.html", window.document, tour.pictures)
+            report = tour.write_report()
         except (TourError, OSError) as error:
             print(f"qgui tour: {error}", file=sys.stderr)
             return 1

@@ -11,21 +11,22 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QSplitter,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from qgui.core import ranges
+from qgui.core import decisions, legality, ranges
 from qgui.core.errors import QguiError
+from qgui.core.recipe import Mode
 from qgui.core.training import Training, parts
 from qgui.core.training_run import TrainingEstimate, told_score
 from qgui.ui import formatting
 from qgui.ui.actions import ActionId
 from qgui.ui.banner import Banner
 from qgui.ui.document import Document
+from qgui.ui.form_column import FormColumn
 from qgui.ui.later import Later
 from qgui.ui.steps import reasons_against
 from qgui.ui.theme import Theme
@@ -118,19 +119,11 @@ class TrainingPanel(QWidget):
         split = QSplitter(Qt.Orientation.Horizontal, self)
         split.setObjectName("trainingSplitter")
         split.setChildrenCollapsible(False)
-        scroll = QScrollArea(split)
-        scroll.setObjectName("trainingFormScroll")
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.form)
         self.form.show_settings(self._document.recipe.training, 1000, True, ())
-        narrow = self.form.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width() + 4
-        scroll.setMinimumWidth(narrow)
-        split.addWidget(scroll)
+        split.addWidget(FormColumn("trainingFormScroll", self.form, split))
         split.addWidget(self._build_plots())
         split.setStretchFactor(1, 1)
-        split.setSizes([narrow, 3 * narrow])
+        split.setSizes([1, 1000])
         return split
 
     def _build_plots(self) -> QWidget:
@@ -379,13 +372,17 @@ class TrainingPanel(QWidget):
         )
 
     def _tell_checkpoint(self) -> None:
-        watch, found = self._watch, self._work.checkpoint
+        document, watch, found = self._document, self._watch, self._work.checkpoint
         outcome = watch.outcome if watch.state is TrainingState.ENDED else None
         causes = outcome.check.causes if outcome is not None and outcome.check is not None else ()
         self.warning.tell(" ".join(causes))
-        missing = reasons_against(self._document, "").get(ActionId.TRAIN, "")
+        missing = reasons_against(document, "").get(ActionId.TRAIN, "")
         if missing and not watch.running:
-            self.banner.tell(missing)
+            if self._trainable():
+                tip = self.tr("Give mode qat to every layer with weights that can be trained.")
+                self.banner.tell(missing, self.tr("Train all layers"), tip, self._train_all)
+            else:
+                self.banner.tell(missing)
         elif found is not None and not found.complete and watch.state in {TrainingState.IDLE, TrainingState.STOPPED}:
             text = self.tr("A training of this recipe was interrupted after epoch {epoch} of {epochs}.")
             self.banner.tell(text.format(epoch=found.epoch, epochs=found.settings.epochs))
@@ -393,6 +390,19 @@ class TrainingPanel(QWidget):
                 watch.show_checkpoint(found)
         else:
             self.banner.tell("")
+
+    def _trainable(self) -> list[str]:
+        """Return the layers that could be trained, where data is there and none is chosen yet."""
+        document = self._document
+        if document.data is None or document.model is None or document.trains:
+            return []
+        backend = document.recipe.backend
+        weighted = (layer for layer in document.model.layers if legality.has_weight(layer))
+        return [layer.name for layer in weighted if not legality.mode_reasons(layer, backend)[Mode.QAT]]
+
+    def _train_all(self) -> None:
+        edit = decisions.mode_edit(Mode.QAT, self._document.recipe.backend)
+        self._document.decide(self.tr("Train all layers"), self._trainable(), edit)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -425,7 +435,8 @@ class TrainingPanel(QWidget):
         found = self._watch.references
         name = found.name if found is not None else "accuracy"
         self.score.label("left", self.tr("{name} in %").format(name=name) if percent else self.tr("SQNR in dB"))
-        self.score.show_curve(self._watch.score.scaled(100.0), points, lines, end)
+        most = 100.0 if percent else None
+        self.score.show_curve(self._watch.score.scaled(100.0), points, lines, end, most)
 
     def _name_plots(self) -> None:
         tr = self.tr
@@ -468,6 +479,6 @@ class TrainingPanel(QWidget):
             "samples like those of use, labels only for cross-entropy. Loss: the dots (validation) should fall with "
             "the line (batches); where the dots rise while the line falls, the best epoch lies before. Score: dots "
             "that climb from the static line towards the float line are the gain. Gradient norm: where it grows, the "
-            "learning rate is too high. Range: both ends settle as the training ends. The guide docs/qat.md says more."
+            "learning rate is too high. Range: both ends settle as the training ends. The guide says more (F1)."
         )
         self.help.tell(text if wanted else "")

@@ -57,11 +57,15 @@ class CurvePlot(Plot):
         self._band = pg.FillBetweenItem(self._low, self._high)
         self._curve = pg.PlotCurveItem()
         self._points = pg.PlotDataItem(symbol="o", symbolSize=6)
+        self._message = text_item("", theme.colours.faint, (0.5, 0.5))
         for item in (self._band, self._curve, self._points):
             self.addItem(item)
+        self.addItem(self._message, ignoreBounds=True)
         self.redraw()
 
-    def show_curve(self, curve: Curve, points: Points, lines: Sequence[Line] = (), end: float = 0.0) -> None:
+    def show_curve(
+        self, curve: Curve, points: Points, lines: Sequence[Line] = (), end: float = 0.0, most: float | None = None
+    ) -> None:
         """Show a curve with the points of the epochs and levels to hold it against.
 
         Args:
@@ -69,6 +73,7 @@ class CurvePlot(Plot):
             points: Step and value of each epoch.
             lines: Levels.
             end: Last step of the whole training, 0 where it is not known.
+            most: Greatest value there can be, None where there is none.
         """
         steps = np.array(curve.steps)
         lows, highs = np.array(curve.lows), np.array(curve.highs)
@@ -80,12 +85,19 @@ class CurvePlot(Plot):
             self._lines = tuple(lines)
             self._draw_lines()
         values = [*curve.means, *(p[1] for p in points), *(line.value for line in lines)]
+        self._message.setText("" if values else self.tr("No training yet."))
+        self.getAxis("left").setTicks(None if values else [[]])
+        self.getAxis("bottom").setTicks(None if values else [[]])
         last = max([end, *(p[0] for p in points), *curve.steps[-1:]], default=0.0)
         self.setXRange(0, max(last, 1.0), padding=0.02)
         if values:
             low, high = min(values), max(values)
             room = max((high - low) * 0.12, abs(high) * 0.02, 1e-9)
-            self.setYRange(low - room, high + room, padding=0)
+            top = high + room if most is None else min(high + room, most + room / 4)
+            self.setYRange(low - room, top, padding=0)
+        else:
+            self.setYRange(0, 1, padding=0)
+            self._message.setPos(max(last, 1.0) / 2, 0.5)
 
     def redraw(self) -> None:
         colours = self.theme.colours
@@ -96,6 +108,7 @@ class CurvePlot(Plot):
         self._points.setPen(pen(colours.text, 1.2, [4, 2]))
         self._points.setSymbolBrush(translucent(colours.text, 1.0))
         self._points.setSymbolPen(None)
+        self._message.setColor(colours.faint)
         self._draw_lines()
 
     def _draw_lines(self) -> None:
@@ -106,7 +119,7 @@ class CurvePlot(Plot):
         for place, line in enumerate(self._lines):
             colour = colours.bad if line.quantized else colours.float_series
             label = {
-                "position": 0.12 + 0.5 * place,
+                "position": 0.22 + 0.45 * place,
                 "color": colour,
                 "fill": translucent(colours.base, 0.85),
                 "anchors": [(0.5, 0.5), (0.5, 0.5)],

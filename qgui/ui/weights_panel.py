@@ -10,12 +10,12 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from qgui.core import legality
+from qgui.core import decisions, legality
 from qgui.core.calibration import Pair
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
 from qgui.core.recipe import Mode, Observer, ObserverKind, WeightSetting
-from qgui.ui import decisions, formatting, weight_file
+from qgui.ui import formatting, weight_file
 from qgui.ui.banner import Banner
 from qgui.ui.choice_table import ChoiceTable
 from qgui.ui.choices import observer_label

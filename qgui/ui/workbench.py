@@ -35,7 +35,14 @@ _STYLED_AT_ONCE = 30
 def load_panels() -> None:
     """Import what the panels need; may run in any thread."""
     from qgui.core import plan, statistics  # noqa: F401
-    from qgui.ui import compare_panel, overview_panel, ranges_panel, training_panel, weights_panel  # noqa: F401
+    from qgui.ui import (  # noqa: F401
+        benchmark_panel,
+        compare_panel,
+        overview_panel,
+        ranges_panel,
+        training_panel,
+        weights_panel,
+    )
 
 
 class Workbench(QWidget):
@@ -213,6 +220,11 @@ class Workbench(QWidget):
         self._why_not_train = reason
         if self.built:
             self.training_panel.set_available(reason)
+
+    def follow_settings(self) -> None:
+        """Show the number of threads as it was set elsewhere."""
+        if self.built:
+            self.compare_panel.follow_settings()
 
     def show_training(self) -> None:
         """Bring the training to the front."""

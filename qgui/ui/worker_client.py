@@ -105,6 +105,7 @@ class WorkerClient(QObject):
         self._errors = bytearray()
         self._last_errors: deque[str] = deque(maxlen=40)
         self._starts = 0
+        self._memory_limit = 0
         self._takeover = Takeover()
         self._repeated: deque[Job] = deque()
         self._end_reason = ""
@@ -172,6 +173,12 @@ class WorkerClient(QObject):
         """Steer the running training; the worker answers at once."""
         if self.current is not None:
             self._write(messages.SteerTraining(job=self.current.command.job, action=action, change=change))
+
+    def limit_memory(self, gibibytes: int) -> None:
+        """Let the process, and those that follow it, take no more memory; 0 for as much as there is."""
+        self._memory_limit = gibibytes
+        if self.state is WorkerState.READY:
+            self._write(messages.LimitMemory(gibibytes=gibibytes))
 
     def abandon(self) -> None:
         """Give up everything that runs or waits at once; a fresh process takes over where a job was running."""
@@ -266,6 +273,8 @@ class WorkerClient(QObject):
             case messages.Ready(machine=machine):
                 self._set_state(WorkerState.READY)
                 self._count_no_starts()
+                if self._memory_limit:
+                    self._write(messages.LimitMemory(gibibytes=self._memory_limit))
                 self.ready.emit(machine)
                 self._send_next()
             case messages.LogLine(level=level, text=text):

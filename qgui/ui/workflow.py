@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
-from qgui.core import messages, recipe_file
+from qgui.core import fitting, messages, recipe_file
 from qgui.core.errors import QguiError
+from qgui.core.formats import BY_KEY
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import BackendTiming, MachineDescription, QuantizeResult, SampleDescription
 from qgui.ui import formatting
@@ -38,6 +39,8 @@ class Workflow(QObject):
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
             `backends`, `measure`, `runtimes`, `way out`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
+        exported: The folder into which files were exported.
+        misfits_found: A tuple of `Misfit` of an opened recipe, and a tuple of sentences about it.
         progressed: The `Progress` of the job that is shown.
         settled: No job runs or waits any more, however the last one ended.
     """
@@ -48,6 +51,8 @@ class Workflow(QObject):
     done = Signal(str)
     step_finished = Signal(str)
     backends_measured = Signal(object)
+    exported = Signal(object)
+    misfits_found = Signal(object, object)
     progressed = Signal(object)
     settled = Signal()
 
@@ -114,7 +119,8 @@ class Workflow(QObject):
 
         def opened(event: messages.ModelOpened) -> None:
             self._engine_digest = None
-            self._document.open_model(event.model, event.reference, data or DataReference())
+            backend = self._settings.get(options.BACKEND)
+            self._document.open_model(event.model, event.reference, data or DataReference(), backend)
             self._tell_of_model()
             self._settings.add_recent(RecentEntry("model", event.reference.source, event.reference.weights))
             self.step_finished.emit("model")
@@ -133,6 +139,19 @@ class Workflow(QObject):
             self.failed.emit(failure_of(error))
             return
         self._open_decisions(recipe, path, trust, then)
+
+    def apply_recipe(self, path: Path) -> None:
+        """Take the decisions of a recipe file for the open model, and tell what does not fit."""
+        try:
+            recipe = recipe_file.load(path)
+        except QguiError as error:
+            self.failed.emit(failure_of(error))
+            return
+        notes = fitting.travel_notes(recipe, self._document.recipe.model)
+        misfits = self._document.apply_recipe(recipe)
+        self.done.emit(self.tr("Applied the decisions of {name}.").format(name=path.name))
+        if misfits or notes:
+            self.misfits_found.emit(misfits, notes)
 
     def restore(self, recipe: Recipe, path: Path | None, restored: Then) -> None:
         """Open decisions that were saved automatically.
@@ -164,14 +183,13 @@ class Workflow(QObject):
         def opened(event: messages.ModelOpened) -> None:
             self._engine_digest = None
             given = msgspec.structs.replace(recipe, model=event.reference)
-            changed = self._document.open_recipe(event.model, given, path)
+            misfits = self._document.open_recipe(event.model, given, path)
             self._tell_of_model()
             at_once()
             if path is not None:
                 self._settings.add_recent(RecentEntry("recipe", str(path)))
-            if changed:
-                sentence = self.tr("Rules that this model or machine does not allow were corrected: {layers}")
-                self._document.notice.emit(sentence.format(layers=", ".join(changed)))
+            if misfits:
+                self.misfits_found.emit(misfits, ())
             self.step_finished.emit("model")
             if recipe.data.source:
                 self.open_data(recipe.data, then=then)
@@ -200,7 +218,9 @@ class Workflow(QObject):
         self._client.submit(job.success(opened).failure(lambda event: self._refused(event, with_trust)))
 
     def _refused(self, event: messages.Failed, with_trust: Then) -> None:
-        if event.needs_trust:
+        if event.needs_trust and event.file and self._settings.trusts(event.file):
+            with_trust()
+        elif event.needs_trust:
             self.trust_needed.emit(event, with_trust)
         else:
             self.failed.emit(event)
@@ -320,17 +340,19 @@ class Workflow(QObject):
         """Write files and verify each; quantizes first where the decisions changed."""
 
         def write() -> None:
-            command = messages.Export(folder=str(folder), formats=formats)
-            self._client.submit(self._job(command, self.tr("Exporting")).success(exported))
+            threads = self._settings.get(options.THREADS)
+            command = messages.Export(folder=str(folder), formats=formats, threads=threads)
+            self._client.submit(self._job(command, self.tr("Exporting")).success(written))
 
-        def exported(event: messages.Exported) -> None:
+        def written(event: messages.Exported) -> None:
             self._document.set_exports(event.exports)
-            failed = ", ".join(entry.format for entry in event.exports if not entry.verified)
+            failed = ", ".join(BY_KEY[entry.format].title for entry in event.exports if not entry.verified)
             if failed:
-                sentence = self.tr("Exported to {folder}, but not all files gave the same outputs: {formats}.")
+                sentence = self.tr("Exported to {folder}, but not all formats gave the same outputs: {formats}.")
                 self._document.notice.emit(sentence.format(folder=folder, formats=failed))
             else:
                 self.done.emit(self.tr("Exported to {folder}.").format(folder=folder))
+            self.exported.emit(folder)
             self.step_finished.emit("export")
             then()
 

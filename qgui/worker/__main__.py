@@ -19,7 +19,7 @@ def main() -> int:
     stop = threading.Event()
     threading.Thread(target=_beat, args=(channel, stop), name="heartbeat", daemon=True).start()
 
-    from qgui.engine import machine
+    from qgui.engine import machine, memory
     from qgui.engine.fx import plain
     from qgui.worker.jobs import JobThread
 
@@ -36,6 +36,8 @@ def main() -> int:
                 jobs.cancel(command.job)
             elif isinstance(command, messages.SteerTraining):
                 jobs.steer(command)
+            elif isinstance(command, messages.LimitMemory):
+                memory.limit(command.gibibytes)
             else:
                 jobs.submit(command)
     except (ValueError, msgspec.DecodeError) as error:

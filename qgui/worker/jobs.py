@@ -13,7 +13,19 @@ from qgui.core import measured, messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
 from qgui.core.messages import AnyCommand, Event
 from qgui.core.training_run import TrainingUpdate
-from qgui.engine import activations, backends, comparison, export, runtimes, thumbnails, ways_out, weights
+from qgui.engine import (
+    activations,
+    backends,
+    benchmarks,
+    comparison,
+    export,
+    machine,
+    memory,
+    runtimes,
+    thumbnails,
+    ways_out,
+    weights,
+)
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 from qgui.engine.training_control import TrainingControl
@@ -87,12 +99,19 @@ class JobThread(threading.Thread):
                 next_step=error.next_step,
                 details=error.details or traceback.format_exc(),
                 needs_trust=isinstance(error, NeedsTrust),
+                file=error.file if isinstance(error, NeedsTrust) else "",
                 needs_consent=isinstance(error, NeedsConsent),
             )
-        except MemoryError:
-            hint = "Use a smaller batch size or fewer samples, or close other programs."
-            return messages.Failed(job=job, what="The job stopped", why="memory ran out", next_step=hint)
         except Exception as error:
+            if memory.ran_out(error):
+                return messages.Failed(
+                    job=job,
+                    what="The job stopped",
+                    why="memory ran out",
+                    next_step="Use a smaller batch size or fewer samples, close other programs, or raise the memory "
+                    "limit in the preferences.",
+                    details=str(error),
+                )
             return messages.Failed(
                 job=job,
                 what="The job stopped",
@@ -146,7 +165,7 @@ class JobThread(threading.Thread):
                 )
                 return messages.WayOutMeasured(job=job, effect=effect)
             case messages.Export():
-                exports = export.export(session, Path(command.folder), command.formats, progress)
+                exports = export.export(session, Path(command.folder), command.formats, progress, command.threads)
                 return messages.Exported(job=job, exports=exports)
             case messages.WeightRanges():
                 weights.write_ranges(session.model_for(command.recipe), command.layer, Path(command.path))
@@ -154,8 +173,17 @@ class JobThread(threading.Thread):
             case messages.ShowSamples():
                 shown = thumbnails.describe(session.opened_data, command.samples, Path(command.folder), progress)
                 return messages.SamplesShown(job=job, samples=shown)
+            case messages.CheckBenchmarks():
+                states, cpu = benchmarks.states(command.settings), machine.describe().cpu
+                return messages.BenchmarksChecked(job=job, states=states, cpu=cpu, versions=benchmarks.versions())
+            case messages.RunBenchmark():
+                ran = benchmarks.run(command.key, command.settings, progress, self._say)
+                return messages.BenchmarkRun(job=job, result=ran)
             case _:
                 raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")
+
+    def _say(self, sentence: str) -> None:
+        self._channel.send(messages.LogLine(level="info", text=sentence))
 
     def _train(self, command: messages.Train | messages.KeepTraining, progress: Progress) -> Event:
         job, folder = command.job, Path(command.folder)

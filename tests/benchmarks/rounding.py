@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from qgui.core import legality
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
 from qgui.engine import score
 from qgui.engine.fx import plain
@@ -30,6 +29,7 @@ def variants() -> dict[str, tuple[str, ...]]:
         "nearest": (),
         **{step: (step,) for step in STEPS},
         "adaround_and_correct_bias": ("correct_bias", "adaround"),
+        "equalize_and_correct_bias": ("equalize", "correct_bias"),
         "all": STEPS,
     }
 
@@ -37,7 +37,7 @@ def variants() -> dict[str, tuple[str, ...]]:
 def stepped(session: Session, recipe: Recipe, steps: tuple[str, ...]) -> Recipe:
     """Return a recipe with steps ticked wherever they may be."""
     rules = {name: msgspec.structs.replace(rule, **dict.fromkeys(steps, True)) for name, rule in recipe.rules.items()}
-    return legality.corrected_recipe(recipe.with_rules(rules), session.opened_model.description.layers)[0]
+    return session.fitted(recipe.with_rules(rules)).recipe
 
 
 def measure(session: Session, backend: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def measure(session: Session, backend: str) -> dict[str, Any]:
     for name, steps in variants().items():
         wished = stepped(session, recipe, steps)
         began = time.monotonic()
-        session.calibrate(Progress())
+        session.calibrate(Progress(), recipe=wished)
         calibrated = time.monotonic()
         result = session.quantize(wished, Progress())
         quantized = time.monotonic()

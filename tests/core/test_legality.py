@@ -13,7 +13,6 @@ from qgui.core.recipe import (
     Mode,
     Observer,
     ObserverKind,
-    Recipe,
     Rule,
     WeightSetting,
 )
@@ -166,15 +165,6 @@ def test_a_fixed_range_belongs_to_one_scale_per_tensor() -> None:
     per_tensor = Rule(Mode.STATIC, WeightSetting(qscheme="per_tensor_symmetric", observer=fixed))
     assert corrected(per_channel, layer("Linear"), "x86").weight.observer == Observer()
     assert corrected(per_tensor, layer("Linear"), "x86") == per_tensor
-
-
-def test_a_corrected_recipe_names_what_changed_and_drops_unknown_layers() -> None:
-    rows = (layer("Linear"), Layer("conv", "Conv2d", "module", node="conv"))
-    recipe = Recipe(rules={"a.b": Rule(Mode.STATIC), "conv": Rule(Mode.DYNAMIC), "gone": Rule(Mode.STATIC)})
-    found, changed = legality.corrected_recipe(recipe, rows)
-    assert changed == ("conv", "gone")
-    assert found.rules == {"a.b": Rule(Mode.STATIC), "conv": Rule(Mode.FLOAT)}
-    assert legality.corrected_recipe(found, rows) == (found, ())
 
 
 @given(rules, layers, backends)

@@ -121,7 +121,7 @@ def test_a_layer_without_a_rule_stays_float() -> None:
 
 def test_the_file_is_readable_json_with_a_version() -> None:
     content = msgspec.json.decode(recipe_file.encode(A_RECIPE))
-    assert content["version"] == 1
+    assert content["version"] == 2
     assert content["rules"]["conv1"]["mode"] == "static"
 
 

@@ -66,6 +66,12 @@ def test_that_a_missing_runtime_is_told_in_plain_words() -> None:
     assert "OpenVINO, int8: OpenVINO is not installed. pip install openvino" in runtimes.lines(TABLE)
 
 
+def test_that_the_spread_is_that_of_the_middle_half_of_the_runs() -> None:
+    latency = msgspec.structs.replace(TABLE.rows[0].latency, samples_ms=(1.0, 2.0, 3.0, 4.0, 100.0))
+    assert runtimes.spread_of(latency) == pytest.approx(2.0)
+    assert runtimes.spread_of(TABLE.rows[0].latency) is None
+
+
 def test_that_memory_of_the_model_is_what_it_adds_to_the_runtime() -> None:
     assert TABLE.rows[1].model_bytes == 100
     assert TABLE.rows[0].model_bytes is None

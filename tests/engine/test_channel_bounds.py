@@ -46,7 +46,6 @@ def test_the_quantized_module_has_the_scale_of_the_bound_to_the_bit(calibrated: 
 @pytest.mark.parametrize(
     ("bounds", "told"),
     [
-        (((8, 0.5),), "no output channel 8: the weight has 8"),
         (((-1, 0.5),), "no output channel -1"),
         (((0, 0.0),), "bound 0 of channel 0 is not a number above 0"),
         (((0, -2.0),), "bound -2"),
@@ -67,6 +66,18 @@ def test_a_bad_bound_is_refused_with_the_layer_and_loses_nothing(
     assert caught.value.next_step
     assert session.result is before
     assert good.layers
+
+
+def test_a_bound_of_a_channel_that_this_weight_does_not_have_is_left_out_and_told(calibrated: Calibrated) -> None:
+    setting = WeightSetting(channel_bounds=((8, 0.5),))
+    with pytest.raises(QguiError, match="no output channel 8: the weight has"):
+        decide.weight_qparams(ROWS, setting)
+    session = calibrated("residual")
+    recipe = with_bounds(recipe_of(session), "stem.0", (3, 0.25), (8, 0.5))
+    result = session.quantize(recipe, QUIET)
+    assert any("stem.0: One bound of a single channel is left out" in note for note in result.notes)
+    assert session.result is not None
+    assert session.result.recipe.rule("stem.0").weight.channel_bounds == ((3, 0.25),)
 
 
 def test_a_weight_with_one_scale_per_tensor_has_no_bounds_of_channels(calibrated: Calibrated) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from qgui.core.errors import Cancelled, QguiError
 from qgui.core.slowness import WayOut
-from qgui.engine import resident, runtimes, ways_out
+from qgui.engine import machine, resident, runtimes, ways_out
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
@@ -29,7 +29,7 @@ def test_that_every_runtime_runs_both_models_and_gets_about_the_same_outputs(qua
     ran = {(row.runtime, row.subject, row.backend) for row in table.rows if row.latency is not None}
     assert {("eager", "float", ""), ("torchscript", "float", ""), ("optimized", "float", "")} <= ran
     assert {(key, "quantized", engine) for key in ("eager", "torchscript") for engine in ENGINES} <= ran
-    assert {(key, subject, "") for key in runtimes.OTHERS for subject in ("float", "quantized")
+    assert {(key, subject, "") for key in machine.OTHER_RUNTIMES for subject in ("float", "quantized")
             if importlib.util.find_spec(key)} <= ran  # fmt: skip
     assert (table.threads, table.batch_size) == (1, 2)
     for row in table.rows:

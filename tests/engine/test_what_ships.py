@@ -9,8 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import msgspec
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from sessions import QUIET, quantized_graph, recipe_of
 from torch import fx
 
@@ -26,6 +28,7 @@ from qgui.core.recipe import (
 )
 from qgui.engine import export
 from qgui.engine.fx import plain
+from qgui.engine.fx.quantized import node_of_layer
 from qgui.engine.session import Session
 
 OBSERVERS = [*map(Observer, AUTOMATIC_OBSERVERS), Observer(ObserverKind.FIXED, low=-1.25, high=2.5)]
@@ -126,6 +129,39 @@ def test_torchscript_holds_what_the_module_holds(session: Session, tmp_path: Pat
             found.add((values[-2], values[-1]))
     assert found
     assert found == numbers_of_operations(quantized_graph(session))
+
+
+def test_onnx_holds_what_is_shown(session: Session, tmp_path: Path) -> None:
+    (exported,) = export.export(session, tmp_path, ["onnx"], QUIET)
+    assert exported.verified, exported.message
+    graph = onnx.load(exported.path).graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    rounded = {
+        node.output[0]: (float(stored[node.input[1]]), int(stored[node.input[2]]))
+        for node in graph.node
+        if node.op_type == "QuantizeLinear"
+    }
+    dequantized = {node.output[0]: rounded[node.input[0]] for node in graph.node if node.input[0] in rounded}
+    held, compared = numbers_of(quantized_graph(session)), 0
+    description, graphs = session.opened_model.description, session.opened_model.graphs
+    assert graphs is not None
+    nodes = node_of_layer(description, graphs, quantized_graph(session))
+    seen = shown(session)
+    # The last layer's values are the output of the file.
+    dequantized[list(seen)[-1]] = dequantized.get("output", seen[list(seen)[-1]])
+    for layer, numbers in seen.items():
+        if layer in dequantized and nodes[layer] in held:
+            assert dequantized[layer] == numbers, layer
+            compared += 1
+    assert compared
+    weights = 0
+    for name, module in quantized_graph(session).named_modules():
+        weight = module.weight() if callable(getattr(module, "weight", None)) else None
+        if isinstance(weight, torch.Tensor) and weight.is_quantized and f"{name}.weight" in stored:
+            written, ours = stored[f"{name}.weight"], weight.int_repr().numpy()
+            assert written.tobytes() in (ours.tobytes(), ours.T.tobytes()), name
+            weights += 1
+    assert weights
 
 
 def test_the_script_makes_the_same_model(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import ui_samples
 
 from qgui.core import measured, messages, statistics
-from qgui.core.results import BackendTiming, ExportResult
+from qgui.core.results import BackendTiming
 from qgui.core.training import Training
 from qgui.core.training_run import CHECKPOINT
 
@@ -82,10 +82,21 @@ class Script:
                 path = Path(command.folder) / "model.pt"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"int8")
-                return messages.Exported(job=job, exports=(ExportResult("torchscript", str(path), 4, True, 0.0),))
+                return messages.Exported(job=job, exports=ui_samples.exports(path))
             case messages.WeightRanges():
                 write_weight(Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case messages.CheckBenchmarks():
+                states = ui_samples.benchmark_states(command.settings)
+                return messages.BenchmarksChecked(job=job, states=states, cpu="a processor", versions={"torch": "2.9"})
+            case messages.RunBenchmark(key="latency/bert"):
+                return messages.Failed(job=job, what="Could not run BERT", why="it is dark", next_step="Wait.")
+            case messages.RunBenchmark(key="latency/mobilenet_v2"):
+                send(messages.Progress(job=job, phase="Measuring latency", done=1, total=9))
+                self.waiting = job
+                return None
+            case messages.RunBenchmark():
+                return messages.BenchmarkRun(job=job, result=ui_samples.benchmark_result(command.key))
             case messages.Cancel():
                 if self.waiting and not self.source.endswith("stubborn"):
                     stopped, self.waiting = self.waiting, 0

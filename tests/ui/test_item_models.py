@@ -8,9 +8,9 @@ from PySide6.QtWidgets import QAbstractItemView
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.ranges import histogram_of
 from qgui.core.recipe import DataReference, Mode, ModelReference
-from qgui.ui import decisions
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel, ResultColumn
 from qgui.ui.document import Document
 from qgui.ui.histogram_table import HistogramModel

@@ -7,8 +7,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLabel, QMenu
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import DataReference, Mode, ModelReference, ObserverKind
-from qgui.ui import decisions
 from qgui.ui.actions import ActionId
 from qgui.ui.document import Document
 from qgui.ui.inspector import Inspector

@@ -14,9 +14,9 @@ from PySide6.QtWidgets import QCheckBox, QLabel
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.measured import MeasuredRatios
 from qgui.core.recipe import DataReference, Mode, ModelReference
-from qgui.ui import decisions
 from qgui.ui.document import Document
 from qgui.ui.layer_cells import SORT_ROLE, Column
 from qgui.ui.layer_model import LayerModel

@@ -6,8 +6,8 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import DataReference, ModelReference, Observer, ObserverKind
-from qgui.ui import decisions
 from qgui.ui.document import Document
 from qgui.ui.idle import Idle
 from qgui.ui.overview_model import SQNR_ROLE, Order

@@ -11,10 +11,10 @@ from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.qparams import activation_grid, qparams_of_range
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Observer, ObserverKind
 from qgui.core.statistics import BINS, CalibrationRecord, TensorStatistics
-from qgui.ui import decisions
 from qgui.ui.document import Document
 from qgui.ui.idle import Idle
 from qgui.ui.observer_table import ObserverColumn

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import DataReference, Mode, ModelReference
-from qgui.ui import decisions
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import RUNS, Settings
 from qgui.ui.theme import Theme
@@ -133,6 +133,6 @@ def test_that_the_tour_walks_through_everything(qtbot: QtBot, tmp_path: Path) ->
     assert tour(["--out", str(tmp_path / "out"), "--calibrate", "32"]) == 0
     assert len(list((tmp_path / "out" / "pictures").glob("*.png"))) >= 9
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "Accuracy top-1" in report
+    assert "top-1 accuracy" in report
     assert "data:image/png;base64," in report
     assert (tmp_path / "out" / "export" / "model.pt").exists()

@@ -4,8 +4,8 @@ import pytest
 from PySide6.QtCore import QLockFile
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import Mode
-from qgui.ui import decisions
 from qgui.ui.document import Document
 from qgui.ui.main_window import MainWindow
 from qgui.ui.recovery import Autosave, leftovers

@@ -5,9 +5,9 @@ import ui_samples
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import STEPS, Mode, Step
 from qgui.core.results import StepEffect
-from qgui.ui import decisions
 from qgui.ui.document import Document
 from qgui.ui.inspector import Inspector
 from qgui.ui.step_boxes import StepBoxes, StepMenu

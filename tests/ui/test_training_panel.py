@@ -10,11 +10,10 @@ import ui_samples
 from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
-from qgui.core import messages
+from qgui.core import decisions, legality, messages
 from qgui.core.recipe import Mode
 from qgui.core.training import Training
 from qgui.core.training_run import StepPoint, TrainingUpdate
-from qgui.ui import decisions
 from qgui.ui.actions import ActionId
 from qgui.ui.document import Document
 from qgui.ui.main_window import MainWindow
@@ -59,6 +58,22 @@ def test_that_training_is_refused_with_a_reason_until_a_layer_is_qat(qtbot: QtBo
         assert not button.isEnabled()
         assert button.toolTip(), button.objectName()
     assert "mode qat" in opened.actions_by_id[ActionId.TRAIN].toolTip()
+
+
+def test_that_all_layers_can_be_given_to_the_training_at_once(qtbot: QtBot, opened: MainWindow) -> None:
+    panel = panel_of(opened)
+    opened.workbench.show_training()
+    qtbot.waitUntil(lambda: panel.banner.button.text() == "Train all layers")
+    panel.banner.button.click()
+    document = opened.document
+    assert document.model is not None
+    reasons = {layer.name: legality.mode_reasons(layer, "x86")[Mode.QAT] for layer in document.model.layers}
+    weighted = [layer for layer in document.model.layers if layer.weight_shape and not reasons[layer.name]]
+    assert weighted
+    assert all(document.recipe.rule(layer.name).mode is Mode.QAT for layer in weighted)
+    qtbot.waitUntil(panel.start.isEnabled)
+    document.undo_stack.undo()
+    assert not document.trains
 
 
 def test_that_training_calibrates_first_and_shows_its_curves(

@@ -7,8 +7,8 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.recipe import Mode, Observer, ObserverKind, WeightSetting
-from qgui.ui import decisions
 from qgui.ui.main_window import MainWindow
 from qgui.ui.weights_panel import WeightsPanel
 

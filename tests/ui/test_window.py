@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import ui_samples
 from PySide6.QtCore import QPoint, Qt
@@ -23,10 +24,11 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from qgui.core import recipe_file
-from qgui.core.recipe import DataReference, Mode, ModelReference, ObserverKind
-from qgui.ui import decisions
+from qgui.core import decisions, recipe_file
+from qgui.core.layers import Layer
+from qgui.core.recipe import DataReference, Mode, ModelReference, ObserverKind, Rule
 from qgui.ui.actions import ActionId
+from qgui.ui.dialogs.export import ExportDialog
 from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.examples import examples
@@ -111,15 +113,39 @@ def test_that_an_export_shows_its_checked_files(qtbot: QtBot, opened: MainWindow
     with qtbot.waitSignal(**step(opened, "export")):
         press(export, "exportStart")
     table = export.table  # type: ignore[attr-defined]
-    assert [table.item(0, column).text() for column in range(5)] == [
-        "TorchScript",
-        "model.pt",
-        "4 B",
-        "✓ same outputs",
-        "0",
-    ]
+    rows = [[table.item(row, column).text() for column in range(8)] for row in range(2)]
+    assert rows[0] == ["TorchScript", "model.pt", "4 B", "✓ same outputs", "100.0 %", "0", "exact", "0.8 ms"]
+    assert rows[1][3:] == ["✕ other outputs", "50.0 %", "3.1", "3.2 dB", "0.4 ms"]
+    message = export.message.text()  # type: ignore[attr-defined]
+    assert message == "ONNX: The fresh process computes other outputs. The first layer where they part: head."
     assert (tmp_path / "out" / "model.pt").exists()
+    press(export, "exportStart")
+    box = dialog(opened, "exportReplaceBox")
+    assert isinstance(box, QMessageBox)
+    assert box.text() == "Replace model.pt?"
+    box.button(QMessageBox.StandardButton.Cancel).click()
+    assert export.export.isEnabled()  # type: ignore[attr-defined]
+    press(export, "exportStart")
+    box = opened.findChildren(QMessageBox, "exportReplaceBox")[-1]
+    with qtbot.waitSignal(**step(opened, "export")):
+        next(button for button in box.buttons() if button.text() == "Replace").click()
     export.accept()
+
+
+def test_that_a_format_that_cannot_carry_the_model_is_disabled_and_says_why(qtbot: QtBot, opened: MainWindow) -> None:
+    model, recipe = opened.document.model, opened.document.recipe
+    assert model is not None
+    gru = Layer("encoder.gru", "GRU", "module", node="encoder_gru")
+    opened.document.model = msgspec.structs.replace(model, layers=(*model.layers, gru))
+    opened.document.recipe = recipe.with_rules({**recipe.rules, "encoder.gru": Rule(mode=Mode.DYNAMIC)})
+    export = ExportDialog(opened.document, opened.workflow, opened.settings, opened)
+    qtbot.addWidget(export)
+    box = export.formats["onnx"]
+    assert not box.isEnabled()
+    assert not box.isChecked()
+    assert "ONNX Runtime has no int8 GRU: encoder.gru" in export.sentences["onnx"].text()
+    assert "Make these layers float" in box.toolTip()
+    assert export.formats["torchscript"].isEnabled()
 
 
 def test_that_the_fastest_backend_is_offered_and_its_choice_can_be_undone(qtbot: QtBot, opened: MainWindow) -> None:

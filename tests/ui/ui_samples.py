@@ -7,7 +7,16 @@ import msgspec
 import numpy as np
 from PySide6.QtGui import QImage
 
-from qgui.core import messages
+from qgui.core import messages, published
+from qgui.core.benchmarks import (
+    AccuracyFigures,
+    BenchmarkResult,
+    BenchmarkSettings,
+    LatencyFigures,
+    Missing,
+    RowState,
+    TimedVariant,
+)
 from qgui.core.calibration import settings_of
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
 from qgui.core.measured import MeasuredActivation, MeasuredActivations, MeasuredRatios
@@ -16,6 +25,7 @@ from qgui.core.results import (
     Accuracy,
     Comparison,
     DataDescription,
+    ExportResult,
     Interval,
     Latency,
     LayerResult,
@@ -282,3 +292,47 @@ def checkpoint(recipe: Recipe) -> Checkpoint:
 
 def estimate(recipe: Recipe) -> TrainingEstimate:
     return TrainingEstimate(in_numbers(recipe), 80, 20, 40, 0.5, 250.0)
+
+
+def exports(path: Path) -> tuple[ExportResult, ...]:
+    """Return one export that computes the same and one that does not."""
+    told = "The fresh process computes other outputs. The first layer where they part: head."
+    return (
+        ExportResult("torchscript", str(path), 4, True, 0.0, "", 1.0, 200.0, 0.8, samples=8),
+        ExportResult("onnx", str(path.with_name("model.onnx")), 4, False, 3.1, told, 0.5, 3.2, 0.4, samples=8),
+    )
+
+
+def benchmark_states(settings: BenchmarkSettings) -> tuple[RowState, ...]:
+    """Latency rows can be run; accuracy rows once there are images and the person agreed to download weights."""
+    images = () if settings.images else (Missing("images", "Choose the folder of images."),)
+    weights = () if settings.download else (Missing("weights", "Let the weights be downloaded (98 MB)."),)
+    return tuple(
+        RowState(row.key, () if row.table == "latency" else (*images, *weights), "Does it.") for row in published.ROWS
+    )
+
+
+def benchmark_result(key: str) -> BenchmarkResult:
+    """Int8 five times faster than float eager and four times than the best float; accuracy a point lower."""
+    latency = LatencyFigures(
+        (
+            TimedVariant("float eager", False, 100.0, 110.0, 5),
+            TimedVariant("float TorchScript", False, 80.0, 85.0, 5),
+            TimedVariant("int8 eager", True, 20.0, 22.0, 5),
+        ),
+        "onednn",
+        1,
+    )
+    span = Interval(0.7, 0.67, 0.73)
+    accuracy = AccuracyFigures(0.7, 0.69, span, span, Interval(-0.01, -0.02, 0.0), 900, "static", "x86", 20.0)
+    timed = key.startswith("latency")
+    return BenchmarkResult(
+        key,
+        "2026-01-02T03:04:05+00:00",
+        "a processor",
+        {"torch": "2.9"},
+        3.0,
+        latency if timed else None,
+        None if timed else accuracy,
+        ("A note.",),
+    )

@@ -29,6 +29,8 @@ ANSWERS = (
     messages.WeightRangesWritten,
     messages.SamplesShown,
     messages.ActivationsMeasured,
+    messages.BenchmarksChecked,
+    messages.BenchmarkRun,
     messages.Failed,
     messages.Stopped,
 )

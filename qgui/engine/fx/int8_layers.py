@@ -68,8 +68,10 @@ def in_float(module: nn.Module) -> nn.Module:
         NotImplementedError: Nothing is known about such a module.
     """
     base = next((kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules.")), nn.Module)
-    if base is nn.Module or base.__name__.startswith("_"):
-        raise NotImplementedError(type(module).__name__)
+    if base is nn.modules.batchnorm._BatchNorm:
+        base = nn.BatchNorm3d if "3d" in type(module).__name__ else nn.BatchNorm2d
+    if base is nn.Module:
+        raise NotImplementedError(f"QGUI does not know {type(module).__name__}")
     fresh = copy.deepcopy(module)
     fresh.__class__ = base
     return (

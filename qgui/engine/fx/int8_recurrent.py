@@ -58,10 +58,12 @@ class _Lstm:
         x = x.unsqueeze(1) if single else x.transpose(0, 1) if self._module.batch_first else x
         if hx is not None and single:
             hx = hx[0].unsqueeze(1), hx[1].unsqueeze(1)
-        hidden, cells = [], []
+        hidden: list[Tensor] = []
+        cells: list[Tensor] = []
         for place, mark in enumerate(self._marks):
             own = slice(place * self._directions, (place + 1) * self._directions)
-            x, h, c = marks.put(mark, self._shaped, x, *(() if hx is None else (hx[0][own], hx[1][own])))
+            given = [] if hx is None else [part[own] for part in hx]
+            x, h, c = marks.put(mark, self._shaped, x, *given)
             hidden.append(h)
             cells.append(c)
         states = torch.cat(hidden) if len(hidden) > 1 else hidden[0]
@@ -72,7 +74,7 @@ class _Lstm:
 
     def _shaped(self, x: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return tensors of the right shapes: what they hold is not traced."""
-        steps, batch, _ = x.shape
+        steps, batch = x.shape[:2]
         size = self._module.hidden_size
         last = x.new_zeros(self._directions, batch, size)
         return x.new_zeros(steps, batch, size * self._directions), last, last.clone()

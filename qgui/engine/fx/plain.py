@@ -791,6 +791,8 @@ def qparams_of(node: Any, module: fx.GraphModule) -> tuple[float, int] | None:
     if not isinstance(node, fx.Node):
         return None
     target = called(node, module)
+    if isinstance(target, DynamicLinear):
+        return None
     stored: Any = target
     if stored is not None and hasattr(stored, "scale") and hasattr(stored, "zero_point"):
         return float(stored.scale), int(stored.zero_point)

@@ -29,8 +29,12 @@ import argparse
 import importlib
 import importlib.util
 import json
+import statistics
 import sys
+import time
 from pathlib import Path
+
+import numpy as np
 
 HERE = Path(__file__).resolve().parent
 GIVEN = {given!r}
@@ -75,30 +79,40 @@ def quantized_model() -> nn.Module:
 BACKEND = json.loads((HERE / {decisions!r}).read_text())["backend"]
 
 
-def check(model: nn.Module, path: Path) -> None:
-    """Print how far the outputs are from those stored in a file, as JSON."""
+def check(model: nn.Module, path: Path, outputs: Path | None) -> None:
+    """Print how far the outputs are from those stored in a file, and the median time of one sample, as JSON."""
     stored = torch.load(path, weights_only=True)
-    worst = 0.0
+    worst, found = 0.0, {{}}
     with engine(BACKEND), torch.inference_mode():
         for inputs, expected in zip(stored["inputs"], stored["outputs"]):
             output = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
             while not isinstance(output, torch.Tensor):
                 values = list(output.values()) if hasattr(output, "values") else list(output)
                 output = output["logits"] if hasattr(output, "keys") and "logits" in output else values[0]
-            worst = max(worst, float((output.float() - expected).abs().max()))
-    print(json.dumps({{"max_abs_diff": worst}}))
+            output = output.dequantize() if output.is_quantized else output.float()
+            worst = max(worst, float((output - expected).abs().max()))
+            found[f"{{len(found)}}/output"] = output.numpy()
+        times = []
+        for _ in range(13):
+            began = time.perf_counter()
+            model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+            times.append((time.perf_counter() - began) * 1e3)
+    if outputs is not None:
+        np.savez(outputs, **found)
+    print(json.dumps({{"max_abs_diff": worst, "latency_ms": statistics.median(times[3:])}}))
 
 
 def main() -> None:
     """Build the quantized model; check it or save it as TorchScript."""
     parser = argparse.ArgumentParser(description="Reproduce the quantized model in plain PyTorch.")
     parser.add_argument("--check", type=Path, help="compare the outputs with those stored in a file")
+    parser.add_argument("--outputs", type=Path, help="with --check: store the outputs as .npz")
     parser.add_argument("--save", type=Path, help="save the model as TorchScript, traced with the inputs of --check")
     arguments = parser.parse_args()
     silence()
     model = quantized_model()
     if arguments.check:
-        check(model, arguments.check)
+        check(model, arguments.check, arguments.outputs)
     else:
         print(model)
     if arguments.save:

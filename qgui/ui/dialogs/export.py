@@ -10,9 +10,11 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QDialog,
+    QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QMessageBox,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -20,6 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from qgui.core.formats import BY_KEY, FORMATS, Format, why_not
 from qgui.core.messages import Progress
 from qgui.core.results import ExportResult
 from qgui.ui import formatting
@@ -49,7 +52,6 @@ class ExportDialog(QDialog):
         self._settings = settings
         self._written: tuple[ExportResult, ...] = ()
         self._working = False
-        self._titles = {"torchscript": "TorchScript", "recipe": self.tr("Recipe"), "script": self.tr("Python script")}
         self.setObjectName("exportDialog")
         self.setWindowTitle(self.tr("Export"))
         self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 96)
@@ -58,13 +60,9 @@ class ExportDialog(QDialog):
         )
         self.folder.set_path(settings.get(options.EXPORT_FOLDER) or str(Path.home() / "qgui-export"))
         self.folder.changed.connect(self._check)
-        self.formats = {
-            "torchscript": self._format(
-                "torchscript", self.tr("The int8 model in one file, for torch.jit.load and C++.")
-            ),
-            "recipe": self._format("recipe", self.tr("Your decisions as JSON, to open again here.")),
-            "script": self._format("script", self.tr("Plain PyTorch that makes the same model without QGUI.")),
-        }
+        self.formats = {form.key: self._format(form) for form in FORMATS}
+        self.sentences = {form.key: self._sentence(form) for form in FORMATS}
+        self._refused: dict[str, str] = {}
         self.message = QLabel(self)
         self.message.setObjectName("exportMessage")
         self.message.setWordWrap(True)
@@ -75,20 +73,44 @@ class ExportDialog(QDialog):
             widget: widget.toolTip() for widget in (self.folder.edit, self.folder.browse, *self.formats.values())
         }
         document.results_changed.connect(self._refresh)
+        document.recipe_changed.connect(lambda _: self._refuse())
         workflow.progressed.connect(self._on_progress)
         workflow.settled.connect(self._on_settled)
         self.finished.connect(lambda _: self._settings.set(options.EXPORT_FOLDER, self.folder.path))
+        self._refuse()
         self._check()
 
-    def _format(self, key: str, sentence: str) -> QCheckBox:
-        title = self._titles[key]
-        box = QCheckBox(f"{title}: {sentence}", self)
-        box.setObjectName(f"export_{key}")
-        box.setAccessibleName(title)
-        box.setToolTip(sentence)
-        box.setChecked(True)
+    def _format(self, form: Format) -> QCheckBox:
+        box = QCheckBox(form.title, self)
+        box.setObjectName(f"export_{form.key}")
+        box.setAccessibleName(form.title)
+        box.setAccessibleDescription(form.sentence)
+        box.setToolTip(form.sentence)
+        box.setChecked(form.default or form.key == "recipe")
         box.toggled.connect(self._check)
         return box
+
+    def _sentence(self, form: Format) -> QLabel:
+        label = QLabel(form.sentence, self)
+        label.setObjectName(f"exportSentence_{form.key}")
+        label.setWordWrap(True)
+        label.setBuddy(self.formats[form.key])
+        return label
+
+    def _refuse(self) -> None:
+        """Disable the formats that cannot carry the model with its present decisions, and say why."""
+        model = self._document.model
+        for form in FORMATS:
+            why, hint = why_not(form.key, model, self._document.recipe) if model is not None else ("", "")
+            box, label = self.formats[form.key], self.sentences[form.key]
+            self._refused[form.key] = why
+            if why:
+                box.setChecked(False)
+            box.setEnabled(not why and not self._working)
+            text = self.tr("Not possible: {why}. {hint}").format(why=why, hint=hint) if why else form.sentence
+            label.setText(text)
+            self._tips[box] = text
+            box.setToolTip(text)
 
     def _build_table(self) -> QTableWidget:
         titles = [
@@ -96,7 +118,10 @@ class ExportDialog(QDialog):
             self.tr("File"),
             self.tr("Size"),
             self.tr("Checked in a fresh process"),
+            self.tr("Same class"),
             self.tr("Max difference"),
+            self.tr("SQNR"),
+            self.tr("Time"),
         ]
         table = QTableWidget(0, len(titles), self)
         table.setObjectName("exportTable")
@@ -104,12 +129,21 @@ class ExportDialog(QDialog):
         table.setHorizontalHeaderLabels(titles)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        explained = {
+            4: self.tr("Share of the samples with the same most likely class as in the model in QGUI."),
+            5: self.tr("Greatest difference of an output from that of the model in QGUI."),
+            6: self.tr("Energy of the outputs of the model in QGUI to that of the difference; more is closer."),
+            7: self.tr("Median time of one sample in the fresh process."),
+        }
+        for column, text in explained.items():
+            header = QTableWidgetItem(titles[column])
+            header.setToolTip(text)
+            table.setHorizontalHeaderItem(column, header)
         table.setShowGrid(False)
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         table.horizontalHeader().setStretchLastSection(True)
-        table.setMinimumHeight(self.fontMetrics().height() * 8)
         table.hide()
         return table
 
@@ -154,10 +188,16 @@ class ExportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setSpacing(8)
         layout.addLayout(row)
-        for box in self.formats.values():
-            layout.addWidget(box)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(16)
+        grid.setColumnStretch(1, 1)
+        for place, key in enumerate(self.formats):
+            grid.addWidget(self.formats[key], place, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(self.sentences[key], place, 1)
+        layout.addLayout(grid)
         layout.addWidget(self.message)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.table)
+        layout.addStretch(1)
         layout.addLayout(buttons)
 
     def chosen_formats(self) -> tuple[str, ...]:
@@ -175,6 +215,27 @@ class ExportDialog(QDialog):
         self.message.setText(reason or self.tr("Each file is loaded again in a fresh process and compared."))
 
     def _start(self) -> None:
+        """Export; where a file would be replaced, ask before."""
+        folder = Path(self.folder.path)
+        there = [BY_KEY[key].file for key in self.chosen_formats() if (folder / BY_KEY[key].file).exists()]
+        if not there:
+            self._export()
+            return
+        box = QMessageBox(self)
+        box.setObjectName("exportReplaceBox")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle(self.tr("Export"))
+        box.setText(self.tr("Replace {files}?").format(files=", ".join(there)))
+        box.setInformativeText(
+            self.tr("They are replaced all together once every new file is written; until then they stay.")
+        )
+        replace = box.addButton(self.tr("Replace"), QMessageBox.ButtonRole.AcceptRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.finished.connect(lambda _: self._export() if box.clickedButton() is replace else None)
+        box.open()
+
+    def _export(self) -> None:
         self._set_working(True)
         self._written = self._document.exports
         self._workflow.export(Path(self.folder.path), self.chosen_formats())
@@ -187,6 +248,9 @@ class ExportDialog(QDialog):
         for widget, tip in self._tips.items():
             widget.setEnabled(not working)
             widget.setToolTip(self.tr("Wait until the export is done, or cancel it.") if working else tip)
+        for key, why in self._refused.items():
+            if why:
+                self.formats[key].setEnabled(False)
         if working:
             self.message.setText(self.tr("Exporting and checking …"))
         else:
@@ -215,30 +279,44 @@ class ExportDialog(QDialog):
         self._set_working(False)
         self.table.setRowCount(len(exports))
         for row, entry in enumerate(exports):
-            verified = self.tr("✓ same outputs") if entry.verified else self.tr("✕ {why}").format(why=entry.message)
-            if entry.verified and entry.max_abs_diff is None:
-                verified = self.tr("✓ read again")
-            difference = formatting.NOTHING if entry.max_abs_diff is None else formatting.number(entry.max_abs_diff, 3)
-            texts = (
-                self._titles.get(entry.format, entry.format),
-                Path(entry.path).name,
-                formatting.size(entry.size_bytes),
-                verified,
-                difference,
-            )
+            texts = self._texts(entry)
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 item.setToolTip(entry.message or entry.path)
-                if column in {2, 4}:
+                if column == 2 or column > 3:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(row, column, item)
-        failed = [entry.format for entry in exports if not entry.verified]
-        self.message.setText(
-            self.tr("Not all files gave the same outputs: {formats}.").format(formats=", ".join(failed))
-            if failed
-            else self.tr("Every file was loaded again and gave the same outputs.")
-        )
+        failed = [f"{BY_KEY[entry.format].title}: {entry.message}" for entry in exports if not entry.verified]
+        checked = max((entry.samples for entry in exports), default=0)
+        sentence = self.tr("Every file was loaded again and gave the same outputs for {count} samples.")
+        self.message.setText("\n".join(failed) if failed else sentence.format(count=checked))
+        self.table.resizeColumnsToContents()
+        frame = 2 * self.table.frameWidth()
+        height = self.table.verticalHeader().length() + self.table.horizontalHeader().sizeHint().height()
+        self.table.setMinimumSize(self.table.horizontalHeader().length() + frame, height + frame)
         self.table.show()
         self.open_folder.show()
         self.export.setText(self.tr("Export again"))
-        self.adjustSize()
+        self.resize(self.size().expandedTo(self.sizeHint()))
+
+    def _texts(self, entry: ExportResult) -> tuple[str, ...]:
+        """Return what a row of the table says."""
+        verified = self.tr("✓ same outputs") if entry.verified else self.tr("✕ other outputs")
+        if not entry.verified and entry.max_abs_diff is None:
+            verified = self.tr("✕ not possible") if not entry.path else self.tr("✕ not opened")
+        elif entry.verified and entry.max_abs_diff is None:
+            verified = self.tr("✓ read again")
+        elif entry.verified and entry.max_abs_diff:
+            verified = self.tr("✓ same but for rounding")
+        threads = self.tr("{time} ({threads} threads)") if entry.threads > 1 else "{time}"
+        time = formatting.milliseconds(entry.latency_ms)
+        return (
+            BY_KEY[entry.format].title,
+            Path(entry.path).name,
+            formatting.size(entry.size_bytes),
+            verified,
+            formatting.percent(entry.agreement),
+            formatting.NOTHING if entry.max_abs_diff is None else formatting.number(entry.max_abs_diff, 3),
+            formatting.decibel(entry.sqnr_db),
+            time if entry.latency_ms is None else threads.format(time=time, threads=entry.threads),
+        )

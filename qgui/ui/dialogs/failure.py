@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QHBoxLayout,
@@ -18,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from qgui.core.messages import Failed
+from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
 
 
@@ -136,14 +139,13 @@ class Question(QDialog):
         icon = QLabel(self)
         icon.setPixmap(theme.icon("warning").pixmap(32, 32))
         icon.setAlignment(Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout()
+        self._column = column = QVBoxLayout()
         column.setSpacing(10)
         for text in texts:
             label = QLabel(text, self)
             label.setObjectName(f"{name}Text")
             label.setWordWrap(True)
             column.addWidget(label)
-        column.addStretch(1)
         head = QHBoxLayout()
         head.setSpacing(14)
         head.addWidget(icon)
@@ -155,6 +157,10 @@ class Question(QDialog):
         layout.setSpacing(14)
         layout.addLayout(head)
         layout.addWidget(self._buttons)
+
+    def add(self, widget: QWidget) -> None:
+        """Put a widget under the texts."""
+        self._column.addWidget(widget)
 
     def offer(self, name: str, text: str, tip: str, agrees: bool) -> None:
         """Add a button with which the person agrees, or declines, which is the default."""
@@ -192,6 +198,17 @@ class TrustDialog(Question):
             "trustRun", self.tr("Run its code and open it"), self.tr("Open the file and run what it holds."), True
         )
         self.offer("trustLeave", self.tr("Do not open"), self.tr("Leave the file alone."), False)
+        self._folder = str(Path(failure.file).absolute().parent) if failure.file else ""
+        self.always = QCheckBox(self.tr("Trust all files in {folder}").format(folder=self._folder), self)
+        self.always.setObjectName("trustFolder")
+        self.always.setToolTip(self.tr("Do not ask again for this folder; the preferences list those you trust."))
+        self.always.setVisible(bool(self._folder))
+        self.add(self.always)
+
+    def remember(self, settings: Settings) -> None:
+        """Remember the folder where the person trusts it."""
+        if self.always.isChecked() and self._folder:
+            settings.set_trusted([*settings.trusted(), self._folder])
 
 
 class ConsentDialog(Question):

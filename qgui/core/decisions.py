@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from qgui.core import advice, legality
+from qgui.core import legality
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import (
     ActivationScheme,
@@ -245,16 +245,6 @@ def reduce_range_edit(reduce_range: bool) -> Edit:
             return reason
         activation = msgspec.structs.replace(rule.activation, reduce_range=reduce_range)
         return msgspec.structs.replace(rule, activation=activation)
-
-    return edit
-
-
-def advised_edit(model: ModelDescription, backend: str, reduce_range: bool) -> Edit:
-    """Return the edit that gives layers the rules with which the model opens on a backend."""
-    rules = advice.advised_rules(model, advice.advised_mode(model)[0], backend, reduce_range)
-
-    def edit(layer: Layer, rule: Rule) -> Rule | str:
-        return rules.get(layer.name, rule)
 
     return edit
 
