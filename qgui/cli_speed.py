@@ -80,14 +80,14 @@ def lines(explanation: Explanation, table: RuntimeTable | None) -> list[str]:
     """Return the same, a sentence a line."""
     told = [explanation.summary]
     for entry in explanation.layers[:_TOLD]:
-        ways = f" Ways out: {', '.join(way.text for way in entry.ways)}." if entry.ways else ""
-        told.append(
-            f"  {entry.name}: float {entry.float_ms:.2f} ms, int8 {entry.quantized_ms:.2f} ms. {entry.reason}{ways}"
-        )
+        times = f"float {entry.float_ms:.2f} ms, int8 {entry.quantized_ms:.2f} ms"
+        told.append(f"  {entry.name}: {times}. {entry.reason}")
     if len(explanation.layers) > _TOLD:
         told.append(f"  and {len(explanation.layers) - _TOLD} more")
     told += [
         f"  float island {', '.join(entry.island.layers) or '(conversion only)'}: {entry.island.total_ms:.2f} ms"
         for entry in explanation.islands[:_TOLD]
     ]
+    if explanation.ways:
+        told.append(f"  Ways out: {'; '.join(way.text for way in explanation.ways)}")
     return [*told, *(runtimes.lines(table) if table is not None else [])]

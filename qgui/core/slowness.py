@@ -384,7 +384,7 @@ def _summary(comparison: Comparison, layers: Sequence[SlowLayer], islands: Seque
     told = f"{gain:.2f} times as fast as" if gain >= 1 else f"{1 / gain:.2f} times slower than"
     before, after = comparison.best_latency("float"), comparison.best_latency("quantized")
     times = f"{after.median_ms:.2f} ms against {before.median_ms:.2f} ms"
-    sentences = [f"On {comparison.backend}, int8 is {told} the best float: {times}."]
+    sentences = [f"On {comparison.backend}, int8 is {told} the best float in PyTorch: {times}."]
     if layers:
         lost = sum(entry.lost_ms for entry in layers)
         which = "1 layer is" if len(layers) == 1 else f"{len(layers)} layers are"

@@ -152,6 +152,7 @@ class SlownessTab(QWidget):
     def _fill_ways(self, ways: tuple[WayOut, ...]) -> None:
         while (item := self.grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None and widget is not self.measure_all:
+                widget.setParent(None)
                 widget.deleteLater()
         self._buttons.clear()
         self.ways.setVisible(bool(ways))

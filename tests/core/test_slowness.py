@@ -103,7 +103,7 @@ def test_that_one_way_out_takes_all_layers_of_one_cause() -> None:
     assert explained.ways == (WayOut("backend", backend="onednn"), WayOut("float", layers=("a", "b")))
     assert explained.ways[1].text == "Leave these 2 layers float"
     assert "2 of them are depthwise convolutions off the fast path" in explained.summary
-    assert "int8 is 4.00 times slower than the best float" in explained.summary
+    assert "int8 is 4.00 times slower than the best float in PyTorch" in explained.summary
 
 
 def test_that_a_layer_right_after_one_off_the_fast_path_is_not_blamed_itself() -> None:
