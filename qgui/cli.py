@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import qgui
-from qgui import cli_bench, cli_recipe
+from qgui import cli_bench, cli_recipe, cli_speed
 from qgui.cli_recipe import count
 from qgui.core import formats, legality, recipe_file, training_run
 from qgui.core.advice import fastest_backend
@@ -90,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FORMAT",
         help=f"{', '.join(formats.KEYS)} (default: {', '.join(f.key for f in formats.FORMATS if f.default)})",
     )
+    quantize.add_argument("--runtimes", action="store_true", help="measure float and int8 in every runtime")
     cli_recipe.add_rules(quantize)
     cli_recipe.add_training(quantize)
     quantize.set_defaults(run=_quantize)
@@ -376,7 +377,7 @@ def _weight_observers(model: Any, layer: str, setting: WeightSetting) -> dict[st
 
 
 def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
-    from qgui.engine import backends, comparison, export, machine, runs
+    from qgui.engine import backends, comparison, export, machine, runs, runtimes
 
     given = recipe_file.load(arguments.recipe) if arguments.recipe else None
     resumed = _checkpoint_folder(arguments.resume) if arguments.resume else None
@@ -408,10 +409,15 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     else:
         result = session.quantize(recipe, progress)
     found = comparison.compare(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
+    table = None
+    if arguments.runtimes:
+        table = runtimes.measure(session, progress, arguments.threads, arguments.batch_size, arguments.runs)
+    slow = cli_speed.explained(session, found)
     chosen = arguments.format or formats.defaults(session.opened_model.description, recipe)
     exports = export.export(session, arguments.out, chosen, progress, arguments.threads)
     runs.save(session, arguments.out)
     answer = _answer(session, result, found, exports, timings)
+    answer |= cli_speed.in_json(slow, table)
     answer |= {"training": msgspec.to_builtins(outcome), "recipe": cli_recipe.told_in_json(recipe, told)}
     told_all = ReportContent(
         model=session.opened_model.description,
@@ -427,7 +433,7 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
     )
     write_atomically(arguments.out / "report.html", page.html(told_all).encode())
     write_atomically(arguments.out / "result.json", json.dumps(answer, indent=2).encode())
-    summary = _summary(found, exports, timings, arguments.out)
+    summary = "\n".join([*cli_speed.lines(slow, table), _summary(found, exports, timings, arguments.out)])
     return answer, "\n".join([*result.notes, summary]) if outcome is not None else summary
 
 
@@ -464,14 +470,14 @@ def _answer(
         ("float", comparison.float_accuracy, comparison.float_bytes),
         ("quantized", comparison.quantized_accuracy, comparison.quantized_bytes),
     ):
-        taken = comparison.latency("float", "eager") if subject == "float" else comparison.best_latency("quantized")
-        assert taken is not None
+        taken = comparison.best_latency(subject)
         latency = {"median": taken.median_ms, "p95": taken.p95_ms, "runs": taken.runs, "runtime": taken.runtime}
         found = msgspec.to_builtins(accuracy) if accuracy else None
         sides[subject] = {"accuracy": found, "latency_ms": latency, "size_bytes": size}
     return {
         **sides,
         "speedup": comparison.speedup,
+        "speedup_over_eager": comparison.speedup_over_eager,
         "speedup_same_runtime": comparison.speedup_same_runtime,
         "accuracy_delta": msgspec.to_builtins(comparison.accuracy_delta) if comparison.accuracy_delta else None,
         "agreement": comparison.agreement,

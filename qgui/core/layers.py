@@ -37,6 +37,9 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
         group: Name of the layer whose rule this one follows because they are fused; its own name for the head.
         fusion: What the group is, for instance `Conv2d + BatchNorm2d + ReLU`; empty where nothing is fused.
         convolution_groups: The `groups` of a convolution.
+        stride: The `stride` of a convolution, one number for each spatial dimension.
+        padding: Its zero padding at either side, likewise.
+        dilation: Its `dilation`, likewise.
         calls: How often the module is called in one forward pass.
         leaf_reason: Why the module is a leaf: what broke tracing, and where.
         inside: Name of the leaf in which the module lies.
@@ -59,6 +62,9 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
     group: str = ""
     fusion: str = ""
     convolution_groups: int = 1
+    stride: Shape = ()
+    padding: Shape = ()
+    dilation: Shape = ()
     calls: int = 1
     leaf_reason: str = ""
     inside: str = ""

@@ -24,6 +24,8 @@ from qgui.core.results import (
     QuantizeResult,
     SampleDescription,
 )
+from qgui.core.runtimes import RuntimeTable
+from qgui.core.slowness import WayOut, WayOutEffect
 from qgui.core.training import Steering
 from qgui.core.training_run import TrainingEstimate, TrainingOutcome, TrainingUpdate
 
@@ -166,6 +168,28 @@ class MeasureBackends(Command, frozen=True):
     """Convert for every engine of the machine and measure each."""
 
     recipe: Recipe
+    threads: int = 1
+    batch_size: int = 1
+
+
+class MeasureRuntimes(Command, frozen=True):
+    """Measure float and the quantized model in every runtime of the machine."""
+
+    threads: int = 1
+    batch_size: int = 1
+    runs: int = 20
+
+
+class MeasureWayOut(Command, frozen=True):
+    """Measure what a way out of slow int8 comes to, against the model that the recipe makes.
+
+    Attributes:
+        recipe: The decisions as they are.
+        way: What is tried.
+    """
+
+    recipe: Recipe
+    way: WayOut
     threads: int = 1
     batch_size: int = 1
 
@@ -354,6 +378,18 @@ class BackendsMeasured(Event, frozen=True):
     timings: tuple[BackendTiming, ...]
 
 
+class RuntimesMeasured(Event, frozen=True):
+    """Every runtime is measured, fastest first."""
+
+    table: RuntimeTable
+
+
+class WayOutMeasured(Event, frozen=True):
+    """A way out is measured; the quantized model is as it was."""
+
+    effect: WayOutEffect
+
+
 class Exported(Event, frozen=True):
     """Files are written and verified."""
 
@@ -448,6 +484,8 @@ AnyCommand = (
     | Compare
     | MeasureActivations
     | MeasureBackends
+    | MeasureRuntimes
+    | MeasureWayOut
     | Export
     | WeightRanges
     | ShowSamples
@@ -470,6 +508,8 @@ AnyEvent = (
     | Compared
     | ActivationsMeasured
     | BackendsMeasured
+    | RuntimesMeasured
+    | WayOutMeasured
     | Exported
     | WeightRangesWritten
     | SamplesShown

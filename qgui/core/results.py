@@ -127,7 +127,7 @@ class Latency(msgspec.Struct, frozen=True):
 
     Attributes:
         subject: `float` or `quantized`.
-        runtime: `eager` or `torchscript` (traced and frozen).
+        runtime: `eager`, `torchscript` (traced and frozen), or another of `qgui.core.runtimes.RUNTIMES`.
         median_ms: Median in milliseconds.
         p95_ms: 95th percentile in milliseconds.
         min_ms: Fastest run in milliseconds.
@@ -136,12 +136,33 @@ class Latency(msgspec.Struct, frozen=True):
     """
 
     subject: Literal["float", "quantized"]
-    runtime: Literal["eager", "torchscript"]
+    runtime: str
     median_ms: float
     p95_ms: float
     min_ms: float
     runs: int
     samples_ms: tuple[float, ...] = ()
+
+
+class Island(msgspec.Struct, frozen=True):
+    """Float work between int8 layers: dequantize, compute, quantize.
+
+    Attributes:
+        layers: Paths of the float layers, in order of execution; none where values are only converted.
+        dequantize_ms: Median time of making float values of int8 ones, in milliseconds.
+        work_ms: Median time of the float layers.
+        quantize_ms: Median time of making int8 values again.
+    """
+
+    layers: tuple[str, ...]
+    dequantize_ms: float
+    work_ms: float
+    quantize_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """What it costs in all, in milliseconds."""
+        return self.dequantize_ms + self.work_ms + self.quantize_ms
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -158,11 +179,12 @@ class Comparison(msgspec.Struct, frozen=True):
         agreement: Share of samples with the same best class; None where outputs are not class scores.
         output_sqnr_db: Signal to quantization noise ratio of the model's output; None without evaluation data.
         latencies: Interleaved measurements.
-        speedup: Float eager median divided by the fastest quantized median.
+        speedup: The fastest float median divided by the fastest quantized median.
         speedup_same_runtime: Runtime to float median divided by quantized median in that runtime.
         float_bytes: Size of the float state dict on disk.
         quantized_bytes: Size of the quantized state dict on disk.
         layers: Per-layer SQNR and latency.
+        islands: Float work between int8 layers.
         notes: What the person should know.
     """
 
@@ -181,7 +203,14 @@ class Comparison(msgspec.Struct, frozen=True):
     float_bytes: int
     quantized_bytes: int
     layers: tuple[LayerResult, ...]
+    islands: tuple[Island, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def speedup_over_eager(self) -> float:
+        """Float eager median divided by the fastest quantized median."""
+        eager = self.latency("float", "eager") or self.best_latency("float")
+        return eager.median_ms / self.best_latency("quantized").median_ms
 
     def latency(self, subject: str, runtime: str) -> Latency | None:
         """Return the measurement of a variant, None where it was not measured."""
@@ -311,6 +340,9 @@ class MachineDescription(msgspec.Struct, frozen=True):
         capability: Vector instruction set that torch uses.
         torch_version: Version of torch.
         devices: Devices on which layers can be trained.
+        vnni: Whether the processor adds products of 8-bit integers in one instruction (AVX-512 VNNI).
+        arm: Whether it is an ARM processor.
+        runtimes: Runtimes that are installed beside torch, keys of `qgui.core.runtimes.RUNTIMES`.
         limits_memory: Whether the memory of the engine's process can be limited.
     """
 
@@ -323,4 +355,7 @@ class MachineDescription(msgspec.Struct, frozen=True):
     capability: str
     torch_version: str
     devices: tuple[str, ...] = ("cpu",)
+    vnni: bool = True
+    arm: bool = False
+    runtimes: tuple[str, ...] = ()
     limits_memory: bool = False

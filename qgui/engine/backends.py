@@ -15,7 +15,7 @@ from qgui.engine import comparison, latency, machine
 from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
 from qgui.engine.fx.quantized import QuantizedModel
-from qgui.engine.latency import NotTraceable, Variant
+from qgui.engine.latency import Variant
 from qgui.engine.outputs import main_output
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
@@ -31,6 +31,7 @@ def measure(
     """
     model, opened = session.opened_model, session.opened_data
     batch = session.latency_batch(batch_size)
+    others = list(session.check_batches(comparison.CHECKED_SAMPLES))
     check = next(opened.batches(opened.evaluation[: opened.reference.batch_size]))
     with torch.inference_mode():
         reference = main_output(check.run(model.loaded.module)).float()
@@ -42,8 +43,8 @@ def measure(
         try:
             moved = for_backend(untrained(recipe), name, model.description)
             built, _ = session.build(moved, progress, with_effects=False)
-            ratios[name] = _ratio(built, check, reference)
-            variants += _both_runtimes(built, name, batch, list(session.check_batches(comparison.CHECKED_SAMPLES)))
+            ratios[name] = output_sqnr(built, check, reference)
+            variants += latency.in_torch("quantized", built.module, name, batch, others)[0]
         except (QguiError, RuntimeError) as error:
             problems.append(BackendTiming(name, "", None, problem=str(error).splitlines()[0]))
     times = latency.measure(variants, threads, runs, progress)
@@ -79,18 +80,9 @@ def untrained(recipe: Recipe) -> Recipe:
     return recipe.with_rules(static)
 
 
-def _ratio(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:
+def output_sqnr(built: QuantizedModel, batch: Batch, reference: torch.Tensor) -> float:
+    """Return how far the output of a quantized model is from the float one, in dB."""
     with torch.inference_mode(), plain.engine(built.recipe.backend):
         output = main_output(batch.run(built.module)).float()
     noise = float((reference - output).double().square().sum())
     return ranges.decibel(float(reference.double().square().sum()), noise)
-
-
-def _both_runtimes(built: QuantizedModel, backend: str, batch: Batch, others: list[Batch]) -> list[Variant]:
-    variants = [Variant("quantized", "eager", backend, lambda: batch.run(built.module, copy=False))]
-    try:
-        script, _ = latency.torchscript(built.module, backend, batch, others)
-    except NotTraceable:
-        return variants
-    tensors = tuple(batch.tensors)
-    return [*variants, Variant("quantized", "torchscript", backend, lambda: script(*tensors))]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from qgui.core.results import Comparison, LayerResult
+from qgui.core.results import Comparison, Island, LayerResult
 from qgui.engine import latency, score
-from qgui.engine.fx import profile, quantized
-from qgui.engine.latency import NotTraceable, Variant
+from qgui.engine.fx import layer_times, profile, quantized
+from qgui.engine.latency import Variant
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
 _PROFILE_SAMPLES = 32
-_PROFILE_RUNS = 7
+_PROFILE_RUNS = 11
 #: Samples on which a trace that froze branches must agree with the model.
 CHECKED_SAMPLES = 8
 
@@ -36,8 +36,8 @@ def compare(session: Session, progress: Progress, threads: int = 1, batch_size: 
     times = latency.measure(variants, threads, runs, progress)
     latencies = tuple(latency.latency_of(v, t) for v, t in zip(variants, times, strict=True))
     notes += [*scores.notes, *model.description.notes, *opened.notes]
-    layers = _profiled(session, threads, progress)
-    eager = next(x for x in latencies if x.subject == "float" and x.runtime == "eager")
+    layers, islands = _profiled(session, threads, progress)
+    before = min((x for x in latencies if x.subject == "float"), key=lambda x: x.median_ms)
     best = min((x for x in latencies if x.subject == "quantized"), key=lambda x: x.median_ms)
     same = {}
     for runtime in ("eager", "torchscript"):
@@ -55,37 +55,26 @@ def compare(session: Session, progress: Progress, threads: int = 1, batch_size: 
         agreement=scores.agreement,
         output_sqnr_db=scores.sqnr_db,
         latencies=latencies,
-        speedup=eager.median_ms / best.median_ms,
+        speedup=before.median_ms / best.median_ms,
         speedup_same_runtime=same,
         float_bytes=quantized.size_bytes(module),
         quantized_bytes=quantized.size_bytes(result.module),
         layers=layers,
+        islands=islands,
         notes=tuple(notes),
     )
 
 
 def _variants(session: Session, batch_size: int) -> tuple[list[Variant], list[str]]:
     """Return float and quantized, eager and as TorchScript, on one batch."""
-    model, result = session.opened_model, session.quantized_model
-    batch = session.latency_batch(batch_size)
-    backend, module = result.recipe.backend, model.loaded.module
-    variants = [
-        Variant("float", "eager", "", lambda: batch.run(module, copy=False)),
-        Variant("quantized", "eager", backend, lambda: batch.run(result.module, copy=False)),
-    ]
-    others = list(session.check_batches(CHECKED_SAMPLES))
-    try:
-        before, _ = latency.torchscript(module, "", batch, others)
-        after, note = latency.torchscript(result.module, backend, batch, others)
-    except NotTraceable as error:
-        return variants, [f"No TorchScript: {error}."]
-    tensors = tuple(batch.tensors)
-    variants.insert(1, Variant("float", "torchscript", "", lambda: before(*tensors)))
-    variants.append(Variant("quantized", "torchscript", backend, lambda: after(*tensors)))
-    return variants, [note] if note else []
+    batch, others = session.latency_batch(batch_size), list(session.check_batches(CHECKED_SAMPLES))
+    result = session.quantized_model
+    before, why = latency.in_torch("float", session.opened_model.loaded.module, "", batch, others)
+    after, note = latency.in_torch("quantized", result.module, result.recipe.backend, batch, others)
+    return [*before, *after], list(dict.fromkeys(filter(None, (why, note))))
 
 
-def _profiled(session: Session, threads: int, progress: Progress) -> tuple[LayerResult, ...]:
+def _profiled(session: Session, threads: int, progress: Progress) -> tuple[tuple[LayerResult, ...], tuple[Island, ...]]:
     model, opened, result = session.opened_model, session.opened_data, session.quantized_model
     progress.step("Measuring layers", 0, 2)
     graphs = session.graphs_for(result.recipe)
@@ -95,11 +84,13 @@ def _profiled(session: Session, threads: int, progress: Progress) -> tuple[Layer
     sqnr: dict[str, float] = {}
     float_ms: dict[str, float] = {}
     int8_ms: dict[str, float] = {}
+    islands: tuple[Island, ...] = ()
     if graphs is not None:
         sqnr = profile.layer_sqnr(model.description, graphs, result, samples)
         progress.step("Measuring layers", 1, 2)
         with latency.pinned_threads(threads):
-            float_ms, int8_ms = profile.layer_latency(model.description, graphs, result, batch, _PROFILE_RUNS)
+            times = layer_times.measure(model.description, graphs, result, batch, _PROFILE_RUNS)
+        float_ms, int8_ms, islands = times.float_ms, times.quantized_ms, times.islands
     else:
         names = [layer.name for layer in model.description.layers if layer.kind == "inside"]
         with latency.pinned_threads(threads):
@@ -109,4 +100,4 @@ def _profiled(session: Session, threads: int, progress: Progress) -> tuple[Layer
         for name, (ratio, before, after) in watched.items():
             sqnr[name], float_ms[name], int8_ms[name] = ratio, before, after
     progress.step("Measuring layers", 2, 2)
-    return profile.with_profile(rows, sqnr, float_ms, int8_ms)
+    return profile.with_profile(rows, sqnr, float_ms, int8_ms), islands

@@ -28,13 +28,13 @@ class Variant:
 
     Attributes:
         subject: `float` or `quantized`.
-        runtime: `eager` or `torchscript`.
+        runtime: `eager`, `torchscript`, or another of `qgui.core.runtimes.RUNTIMES`.
         backend: Engine that must be selected while it runs, empty for float.
         run: Runs it once.
     """
 
     subject: Literal["float", "quantized"]
-    runtime: Literal["eager", "torchscript"]
+    runtime: str
     backend: str
     run: Callable[[], Any]
 
@@ -51,8 +51,17 @@ def pinned_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def measure(variants: list[Variant], threads: int, runs: int, progress: Progress) -> list[list[float]]:
+def measure(
+    variants: list[Variant], threads: int, runs: int, progress: Progress, settle: bool = False
+) -> list[list[float]]:
     """Return the times of every variant in ms, shape `(variants, runs)`: one run of each in turn, then the next.
+
+    Args:
+        variants: What is timed.
+        threads: Threads of torch, 0 for as many as it has.
+        runs: Timed runs of each.
+        progress: Told after every turn.
+        settle: Whether a run that is not timed comes before each that is.
 
     Raises:
         Cancelled: The person asked to stop.
@@ -63,6 +72,8 @@ def measure(variants: list[Variant], threads: int, runs: int, progress: Progress
             progress.step("Measuring latency", turn + WARM_UP, runs + WARM_UP)
             for variant, collected in zip(variants, times, strict=True):
                 with plain.engine(variant.backend or torch.backends.quantized.engine):
+                    if settle:
+                        variant.run()
                     began = time.perf_counter()
                     variant.run()
                     passed = (time.perf_counter() - began) * 1e3
@@ -83,6 +94,27 @@ def latency_of(variant: Variant, times: list[float]) -> Latency:
         len(times),
         tuple(round(t, 4) for t in times),
     )
+
+
+def in_torch(
+    subject: Literal["float", "quantized"], model: nn.Module, backend: str, batch: Batch, others: Sequence[Batch]
+) -> tuple[list[Variant], str]:
+    """Return a model as it runs in torch, eager and where it traces as TorchScript, and what should be known about it.
+
+    Args:
+        subject: `float` or `quantized`.
+        model: The model.
+        backend: Its quantized engine, empty for float.
+        batch: What it is timed with.
+        others: Samples on which a trace with frozen branches must agree.
+    """
+    eager = Variant(subject, "eager", backend, lambda: batch.run(model, copy=False))
+    try:
+        program, note = torchscript(model, backend, batch, others)
+    except NotTraceable as error:
+        return [eager], f"No TorchScript: {error}."
+    tensors = tuple(batch.tensors)
+    return [eager, Variant(subject, "torchscript", backend, lambda: program(*tensors))], note
 
 
 class NotTraceable(Exception):

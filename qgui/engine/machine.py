@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import platform
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from qgui.engine.fx import plain
 
 #: Backends in the order of preference where nothing was measured; on ARM the other way round.
 _PREFERENCE = ("x86", "onednn", "fbgemm", "qnnpack")
+#: Runtimes that take ONNX files, by the names of their packages.
+OTHER_RUNTIMES = ("onnxruntime", "openvino")
 
 
 def backends() -> tuple[str, ...]:
     """Return the quantized engines that torch supports here, the likely best first."""
     supported = [name for name in torch.backends.quantized.supported_engines if name != "none"]
-    on_arm = platform.machine().lower().startswith(("arm", "aarch64"))
-    order = tuple(reversed(_PREFERENCE)) if on_arm else _PREFERENCE
+    order = tuple(reversed(_PREFERENCE)) if is_arm() else _PREFERENCE
     return tuple(sorted(supported, key=lambda name: order.index(name) if name in order else len(order)))
 
 
@@ -40,6 +42,16 @@ def needs_reduced_range(backend: str) -> bool:
         inputs = torch.quantize_per_tensor(torch.full((1, channels, 8, 8), 255.0), 1.0, 0, torch.quint8)
         found = torch.ops.quantized.conv2d(inputs, packed, exact / 200.0, 0).dequantize()
     return bool(found.min() < 0.98 * exact)
+
+
+def is_arm() -> bool:
+    """Whether the processor is an ARM one."""
+    return platform.machine().lower().startswith(("arm", "aarch64"))
+
+
+def has_vnni() -> bool:
+    """Whether the processor adds products of 8-bit integers in one instruction (AVX-512 VNNI)."""
+    return bool(torch.cpu._is_vnni_supported())
 
 
 def devices() -> tuple[str, ...]:
@@ -65,6 +77,9 @@ def describe() -> MachineDescription:
         capability=torch.backends.cpu.get_cpu_capability(),
         torch_version=str(torch.__version__),
         devices=devices(),
+        vnni=has_vnni(),
+        arm=is_arm(),
+        runtimes=tuple(name for name in OTHER_RUNTIMES if importlib.util.find_spec(name) is not None),
         limits_memory=memory.can_limit(),
     )
 

@@ -63,8 +63,16 @@ def open_onnx(path: Path, threads: int = 1, values: Sequence[str] = ()) -> Progr
     return run
 
 
-def open_openvino(path: Path, threads: int = 1, values: Sequence[str] = ()) -> Program:
+def open_openvino(
+    path: Path, threads: int = 1, values: Sequence[str] = (), shapes: Mapping[str, Sequence[int]] | None = None
+) -> Program:
     """Open an OpenVINO IR (`.xml`) or an ONNX file in OpenVINO on the CPU; arguments as for `open_onnx`.
+
+    Args:
+        path: The file.
+        threads: Threads that one inference may use.
+        values: Names of tensors inside to return too.
+        shapes: Shapes to which its inputs are fixed, by name; None for any batch.
 
     Raises:
         QguiError: OpenVINO is not installed, or cannot run the file.
@@ -79,7 +87,10 @@ def open_openvino(path: Path, threads: int = 1, values: Sequence[str] = ()) -> P
         model = core.read_model(str(path))
         there = {name for node in model.get_ops() for output in node.outputs() for name in output.get_names()}
         model.add_outputs([value for value in values if value in there])
-        settings = {"INFERENCE_NUM_THREADS": threads, **_OPENVINO}
+        if shapes is not None:
+            names = {name for value in model.inputs for name in value.names}
+            model.reshape({name: list(shape) for name, shape in shapes.items() if name in names})
+        settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, **_OPENVINO}
         request = core.compile_model(model, "CPU", settings).create_infer_request()
     except Exception as error:
         raise QguiError("Could not open the OpenVINO file", _first_line(error), "Export it again.") from error

@@ -30,7 +30,10 @@ from qgui.ui.compare_plots import ComparePlots, series_label
 from qgui.ui.comparison_rows import accuracy_text, delta_texts
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel
 from qgui.ui.document import Document
+from qgui.ui.runtimes_tab import RuntimesTab
 from qgui.ui.settings import Option, Settings
+from qgui.ui.slowness_tab import SlownessTab
+from qgui.ui.speed_work import SpeedWork
 from qgui.ui.theme import Theme
 
 
@@ -46,6 +49,7 @@ class ComparePanel(QWidget):
         theme: For the colours.
         settings: For threads, batch size and runs.
         plots: The plots, made before.
+        work: Measures runtimes and ways out.
         parent: Qt parent.
     """
 
@@ -58,6 +62,7 @@ class ComparePanel(QWidget):
         theme: Theme,
         settings: Settings,
         plots: ComparePlots,
+        work: SpeedWork,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -93,6 +98,11 @@ class ComparePanel(QWidget):
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self._build_overview(), self.tr("Overview"))
         self.tabs.addTab(self._build_layers(), self.tr("Layers"))
+        self.runtimes = RuntimesTab(work, theme, self)
+        self.tabs.addTab(self.runtimes, self.tr("Runtimes"))
+        self.slowness = SlownessTab(work, theme, plots.slow_layers, self)
+        self.slowness.layer_wanted.connect(self.layer_wanted)
+        self.tabs.addTab(self.slowness, self.tr("Why is it not faster?"))
         self.tabs.addTab(self._build_numbers(), self.tr("Numbers"))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -247,6 +257,8 @@ class ComparePanel(QWidget):
 
     def set_available(self, reason: str) -> None:
         """Enable the button, or say why it cannot be used."""
+        self.runtimes.set_available(reason)
+        self.slowness.set_available(reason)
         self.button.setEnabled(not reason)
         self.button.setToolTip(
             reason or self.tr("Measure both models; what changed since is calibrated and quantized first.")
@@ -301,16 +313,16 @@ class ComparePanel(QWidget):
             )
         else:
             self.cards["accuracy"].show_number(formatting.NOTHING, self.tr("The data has no labels."))
-        best, eager = comparison.best_latency("quantized"), comparison.latency("float", "eager")
-        before_ms = formatting.number(eager.median_ms if eager else None, 3)
-        same = comparison.speedup_same_runtime.get(best.runtime)
+        best, fastest = comparison.best_latency("quantized"), comparison.best_latency("float")
+        over_eager = self.tr("{ratio} × over float eager, a slower float")
         lines = [
-            f"{before_ms} → {formatting.milliseconds(best.median_ms)}",
-            self.tr("float eager → {name}").format(name=series_label(best)),
-            self.tr("same runtime: {ratio} ×").format(ratio=formatting.number(same, 3)) if same else "",
+            f"{formatting.number(fastest.median_ms, 3)} → {formatting.milliseconds(best.median_ms)}",
+            f"{series_label(fastest)} → {series_label(best)}",
+            over_eager.format(ratio=formatting.number(comparison.speedup_over_eager, 3))
+            if fastest.runtime != "eager"
+            else "",
         ]
-        faster = comparison.speedup > 1.05 and (same is None or same >= 1.0)
-        verdict = "good" if faster else "bad" if comparison.speedup < 0.95 else ""
+        verdict = "good" if comparison.speedup > 1.05 else "bad" if comparison.speedup < 0.95 else ""
         self.cards["speed"].show_number(f"{formatting.number(comparison.speedup, 3)} ×", "\n".join(lines), verdict)
         ratio = comparison.float_bytes / max(comparison.quantized_bytes, 1)
         sizes = f"{formatting.size(comparison.float_bytes)} → {formatting.size(comparison.quantized_bytes)}"

@@ -40,6 +40,7 @@ class ComparePlots:
     accuracy: PairPlot
     size: PairPlot
     layers: LayerPlot
+    slow_layers: LayerPlot
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
@@ -52,7 +53,9 @@ class ComparePlots:
         yield
         self.size = PairPlot(self._theme, "sizePlot", parent)
         yield
-        self.layers = LayerPlot(self._theme, parent)
+        self.layers = LayerPlot(self._theme, "layerPlot", parent)
+        yield
+        self.slow_layers = LayerPlot(self._theme, "slowLayerPlot", parent)
         yield
 
 
@@ -213,13 +216,14 @@ class LayerPlot(Plot):
 
     Args:
         theme: Whose colours.
+        name: Object name.
         parent: Qt parent.
     """
 
     layer_clicked = Signal(str)
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(theme, "layerPlot", "", "", zoom=True, parent=parent)
+    def __init__(self, theme: Theme, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(theme, name, "", "", zoom=True, parent=parent)
         self.setAccessibleName(self.tr("Values of the layers in order of execution"))
         self.setToolTip(self.tr("Click a bar to select its layer; the wheel zooms."))
         self._layers: tuple[LayerResult, ...] = ()
@@ -238,7 +242,7 @@ class LayerPlot(Plot):
 
     def redraw(self) -> None:
         self.clear()
-        self.label("left", self.tr("SQNR in dB") if self._sqnr else self.tr("latency in ms"))
+        self.label("left", self.tr("SQNR in dB") if self._sqnr else self.tr("ms"))
         if not self._layers:
             return
         places = np.arange(len(self._layers), dtype=np.float64)

@@ -22,6 +22,8 @@ ANSWERS: dict[type[messages.Command], type[messages.Event]] = {
     messages.Compare: messages.Compared,
     messages.MeasureActivations: messages.ActivationsMeasured,
     messages.MeasureBackends: messages.BackendsMeasured,
+    messages.MeasureRuntimes: messages.RuntimesMeasured,
+    messages.MeasureWayOut: messages.WayOutMeasured,
     messages.Export: messages.Exported,
     messages.WeightRanges: messages.WeightRangesWritten,
     messages.ShowSamples: messages.SamplesShown,

@@ -42,6 +42,7 @@ from qgui.ui.recovery import Autosave
 from qgui.ui.report_file import NAME as REPORT
 from qgui.ui.report_file import ReportFile
 from qgui.ui.settings import RecentEntry, Settings
+from qgui.ui.speed_work import SpeedWork
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
 from qgui.ui.step_boxes import StepMenu
@@ -85,6 +86,8 @@ class MainWindow(QMainWindow):
         self.workflow = Workflow(self.document, self.client, settings, self)
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
+        self.speed = SpeedWork(self.document, self.client, self.workflow, settings, self)
+        self.speed.export_wanted.connect(self.ask_for_export)
         self.report = ReportFile(self.document, self.training, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
@@ -113,7 +116,9 @@ class MainWindow(QMainWindow):
         self.start_page = StartPage(self.theme, self)
         self.layer_panel = LayerPanel(self.document, self.theme, self)
         self.inspector = Inspector(self.document, self)
-        self.workbench = Workbench(self.document, self.workflow, self.training, self.theme, self.settings, self)
+        self.workbench = Workbench(
+            self.document, self.workflow, self.training, self.speed, self.theme, self.settings, self
+        )
         self.pages = QStackedWidget(self)
         self.pages.setObjectName("pages")
         self.pages.addWidget(self.start_page)

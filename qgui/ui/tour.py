@@ -86,10 +86,13 @@ class Tour:
         self._picture("weights")
         self._step("compare", window.compare)
         self._picture("compare")
-        for place, name in ((1, "compare-layers"), (2, "compare-numbers")):
-            window.workbench.compare_panel.tabs.setCurrentIndex(place)
+        panel = window.workbench.compare_panel
+        for place, name in ((1, "compare-layers"), (panel.tabs.indexOf(panel.slowness), "compare-slowness")):
+            panel.tabs.setCurrentIndex(place)
             self._picture(name)
-        window.workbench.compare_panel.tabs.setCurrentIndex(0)
+        panel.tabs.setCurrentIndex(panel.tabs.count() - 1)
+        self._picture("compare-numbers")
+        panel.tabs.setCurrentIndex(0)
         self._export()
         window.workbench.show_log()
         self._picture("log")

@@ -16,6 +16,7 @@ from qgui.ui.banner import Banner
 from qgui.ui.document import Document
 from qgui.ui.log_panel import LogPanel
 from qgui.ui.settings import Settings
+from qgui.ui.speed_work import SpeedWork
 from qgui.ui.theme import Theme
 from qgui.ui.training_work import TrainingWork
 from qgui.ui.workflow import Workflow
@@ -59,6 +60,7 @@ class Workbench(QWidget):
         document: What is shown.
         workflow: Asks the worker.
         training: Trains.
+        speed: Measures runtimes and ways out.
         theme: For the colours.
         settings: What is remembered.
         parent: Qt parent.
@@ -82,6 +84,7 @@ class Workbench(QWidget):
         document: Document,
         workflow: Workflow,
         training: TrainingWork,
+        speed: SpeedWork,
         theme: Theme,
         settings: Settings,
         parent: QWidget | None = None,
@@ -90,6 +93,7 @@ class Workbench(QWidget):
         self._document = document
         self._workflow = workflow
         self._training = training
+        self._speed = speed
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
@@ -153,7 +157,7 @@ class Workbench(QWidget):
         plots = ComparePlots(self._theme)
         for _ in plots.build(self):
             yield
-        self.compare_panel = ComparePanel(self._document, self._theme, self._settings, plots, self)
+        self.compare_panel = ComparePanel(self._document, self._theme, self._settings, plots, self._speed, self)
         self.compare_panel.comparison_wanted.connect(self.comparison_wanted)
         self.compare_panel.layer_wanted.connect(self.layer_wanted)
         self._insert(3, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))

@@ -37,7 +37,7 @@ class Workflow(QObject):
         consent_needed: A `Failed` and a callable that decides for the finite values only and goes on.
         done: A sentence about something that succeeded.
         step_finished: Name of the finished step: `model`, `data`, `calibrate`, `quantize`, `compare`, `export`,
-            `backends`, `measure`.
+            `backends`, `measure`, `runtimes`, `way out`.
         backends_measured: A tuple of `BackendTiming`, fastest first.
         exported: The folder into which files were exported.
         misfits_found: A tuple of `Misfit` of an opened recipe, and a tuple of sentences about it.
@@ -310,7 +310,7 @@ class Workflow(QObject):
         self.done.emit(sentence.format(layers=int8, seconds=result.seconds))
         self.step_finished.emit("quantize")
 
-    def _with_quantized(self, then: Then) -> None:
+    def with_quantized(self, then: Then) -> None:
         """Go on when the worker holds the model that the present decisions make."""
         if self._engine_digest == self._document.digest and not self._document.result_stale:
             then()
@@ -329,12 +329,12 @@ class Workflow(QObject):
 
         def compared(event: messages.Compared) -> None:
             self._document.set_comparison(event.comparison)
-            sentence = self.tr("Compared: {speedup:.2f} times the speed of the float model.")
+            sentence = self.tr("Compared: {speedup:.2f} times the speed of the best float.")
             self.done.emit(sentence.format(speedup=event.comparison.speedup))
             self.step_finished.emit("compare")
             then()
 
-        self._with_quantized(measure)
+        self.with_quantized(measure)
 
     def export(self, folder: Path, formats: tuple[str, ...], then: Then = _nothing) -> None:
         """Write files and verify each; quantizes first where the decisions changed."""
@@ -356,7 +356,7 @@ class Workflow(QObject):
             self.step_finished.emit("export")
             then()
 
-        self._with_quantized(write)
+        self.with_quantized(write)
 
     def _measure_when_idle(self) -> None:
         """Measure in the background what the activations of the quantized model became, where that is not known."""

@@ -21,7 +21,9 @@ from qgui.engine import (
     export,
     machine,
     memory,
+    runtimes,
     thumbnails,
+    ways_out,
     weights,
 )
 from qgui.engine.progress import Progress
@@ -154,6 +156,14 @@ class JobThread(threading.Thread):
             case messages.MeasureBackends():
                 timings = backends.measure(session, command.recipe, progress, command.threads, command.batch_size)
                 return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.MeasureRuntimes():
+                table = runtimes.measure(session, progress, command.threads, command.batch_size, command.runs)
+                return messages.RuntimesMeasured(job=job, table=table)
+            case messages.MeasureWayOut():
+                effect = ways_out.measure(
+                    session, command.recipe, command.way, progress, command.threads, command.batch_size
+                )
+                return messages.WayOutMeasured(job=job, effect=effect)
             case messages.Export():
                 exports = export.export(session, Path(command.folder), command.formats, progress, command.threads)
                 return messages.Exported(job=job, exports=exports)

@@ -44,6 +44,14 @@ def test_quantize_prints_one_json_object_with_the_promised_keys(finished: tuple[
     assert found["accuracy_delta"]["low"] <= found["accuracy_delta"]["value"] <= found["accuracy_delta"]["high"]
     assert found.keys() >= {"speedup", "output_sqnr_db", "backend", "threads", "layers", "exports", "recipe_hash"}
     assert (found["backend"], found["threads"]) == ("x86", 1)
+    assert found["speedup"] == pytest.approx(
+        found["float"]["latency_ms"]["median"] / found["quantized"]["latency_ms"]["median"]
+    )
+    assert found["runtimes"] is None
+    for entry in found["slow_layers"]:
+        assert entry.keys() >= {"name", "type", "float_ms", "quantized_ms", "lost_ms", "cause", "reason", "ways"}
+    for island in found["islands"]:
+        assert island.keys() >= {"layers", "dequantize_ms", "work_ms", "quantize_ms", "total_ms", "reason"}
     for layer in found["layers"]:
         keys = {"name", "type", "mode", "scale", "zero_point", "weight_granularity", "observer"}
         assert layer.keys() >= keys

@@ -284,10 +284,10 @@ def test_a_comparison_tells_everything_of_both_sides(calibrated: Calibrated) -> 
         (subject, runtime) for subject in ("float", "quantized") for runtime in ("eager", "torchscript")
     }
     assert all(x.runs == 3 for x in found.latencies)
-    best = found.best_latency("quantized")
-    eager = found.latency("float", "eager")
+    best, eager = found.best_latency("quantized"), found.latency("float", "eager")
     assert eager is not None
-    assert found.speedup == pytest.approx(eager.median_ms / best.median_ms)
+    assert found.speedup == pytest.approx(found.best_latency("float").median_ms / best.median_ms)
+    assert found.speedup_over_eager == pytest.approx(eager.median_ms / best.median_ms)
     assert found.quantized_bytes < found.float_bytes
     assert found.output_sqnr_db is not None
     assert found.output_sqnr_db > 15.0

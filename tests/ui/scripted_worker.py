@@ -13,6 +13,7 @@ import ui_samples
 
 from qgui.core import measured, messages, statistics
 from qgui.core.results import BackendTiming
+from qgui.core.slowness import WayOutEffect
 from qgui.core.training import Training
 from qgui.core.training_run import CHECKPOINT
 
@@ -74,6 +75,13 @@ class Script:
             case messages.MeasureBackends():
                 timings = (BackendTiming("onednn", "torchscript", 0.8), BackendTiming("x86", "eager", 1.1))
                 return messages.BackendsMeasured(job=job, timings=timings)
+            case messages.MeasureRuntimes():
+                return messages.RuntimesMeasured(job=job, table=ui_samples.runtime_table(self.recipe))
+            case messages.MeasureWayOut():
+                effect = WayOutEffect(command.way, 3.0, 9.0, 1.5, 20.0, 22.0)
+                if command.way.kind == "runtime":
+                    effect = WayOutEffect(command.way, 3.0, 9.0, None, problem="It does not run there.")
+                return messages.WayOutMeasured(job=job, effect=effect)
             case messages.Export() if self.source.endswith("lingering"):
                 send(messages.Progress(job=job, phase="Exporting", done=1, total=3))
                 self.waiting = job

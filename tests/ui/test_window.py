@@ -92,7 +92,7 @@ def test_that_comparing_after_a_decision_quantizes_again_and_shows_the_numbers(
         opened.actions_by_id[ActionId.COMPARE].trigger()
     panel = opened.workbench.compare_panel
     assert panel.isVisible()
-    assert panel.cards["speed"].number.text() == "4.44 ×"
+    assert panel.cards["speed"].number.text() == "3.33 ×"
     assert "−0.50 points" in panel.cards["accuracy"].text.text()
     assert not panel.stale.isVisible()
     opened.document.decide("Mode", ["head"], decisions.mode_edit(Mode.FLOAT, "x86"))

@@ -33,6 +33,7 @@ from qgui.core.results import (
     QuantizeResult,
     SampleDescription,
 )
+from qgui.core.runtimes import RuntimeResult, RuntimeTable
 from qgui.core.statistics import BINS, CalibrationRecord, ExtremeSample, TensorStatistics
 from qgui.core.training import Steering, Training, resolved
 from qgui.core.training_run import (
@@ -233,13 +234,29 @@ def comparison(recipe: Recipe) -> Comparison:
             latency("quantized", "eager", 1.6),
             latency("quantized", "torchscript", 0.9),
         ),
-        speedup=4.44,
+        speedup=3.33,
         speedup_same_runtime={"eager": 2.5, "torchscript": 3.33},
         float_bytes=23_200,
         quantized_bytes=6_100,
         layers=layer_results(recipe, measured=True),
         notes=("Measured by hand.",),
     )
+
+
+def runtime_table(recipe: Recipe) -> RuntimeTable:
+    def row(runtime: str, subject: str, median: float, backend: str = "", **more: int) -> RuntimeResult:
+        samples = tuple(median * (1 + 0.01 * i) for i in range(-5, 20))
+        latency = Latency(subject, runtime, median, median * 1.2, median * 0.95, 25, samples)  # type: ignore[arg-type]
+        return RuntimeResult(runtime, subject, backend, latency, sqnr_db=24.0, **more)  # type: ignore[arg-type]
+
+    rows = (
+        row("onnxruntime", "quantized", 0.5, peak_bytes=80_000_000, base_bytes=50_000_000, file_bytes=6_000),
+        row("onnxruntime", "float", 1.0, peak_bytes=90_000_000, base_bytes=50_000_000, file_bytes=23_000),
+        row("eager", "quantized", 1.6, recipe.backend),
+        row("eager", "float", 4.0),
+        RuntimeResult("openvino", "quantized", problem="OpenVINO is not installed. pip install openvino"),
+    )
+    return RuntimeTable(recipe.digest(), 1, 1, rows)
 
 
 def fixed_range(low: float, high: float) -> Observer:

@@ -31,12 +31,14 @@ def comparison_lines(comparison: Comparison, latencies: bool = True) -> list[str
         f"p95 {latency.p95_ms:.2f} ms, {latency.runs} runs"
         for latency in (comparison.latencies if latencies else ())
     )
-    best = comparison.best_latency("quantized")
+    fastest, best = comparison.best_latency("float"), comparison.best_latency("quantized")
     threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
     lines.append(
-        f"Speed-up: {comparison.speedup:.2f} times against float eager (quantized {best.runtime} on "
-        f"{comparison.backend}, {threads}, batch {comparison.batch_size})"
+        f"Speed-up: {comparison.speedup:.2f} times against the best float ({fastest.runtime}; quantized {best.runtime} "
+        f"on {comparison.backend}, {threads}, batch {comparison.batch_size})"
     )
+    if fastest.runtime != "eager" and comparison.speedup_over_eager > comparison.speedup:
+        lines.append(f"Speed-up over float eager, a slower float: {comparison.speedup_over_eager:.2f} times")
     for runtime, ratio in comparison.speedup_same_runtime.items():
         lines.append(f"Speed-up, both {runtime}: {ratio:.2f} times")
     ratio = comparison.float_bytes / max(comparison.quantized_bytes, 1)

@@ -238,6 +238,7 @@ class Rows:
         fusion = " + ".join(type_of(self._nodes[name], module) for name in ordered) if head else ""
         if getattr(target, "proj_size", 0):
             fusion = "proj_size"
+        window = _window_of(target)
         kind = "input" if node.op == "placeholder" else "module" if target is not None else "function"
         return Layer(
             name=layer,
@@ -253,6 +254,9 @@ class Rows:
             group=group,
             fusion=fusion,
             convolution_groups=int(getattr(target, "groups", 1)) if weight_shape and target is not None else 1,
+            stride=window[0],
+            padding=window[1],
+            dilation=window[2],
             calls=calls.get(str(node.target), 1) if target is not None else 1,
             leaf_reason=self._leaf_reason(node, target),
         )
@@ -288,6 +292,17 @@ class Rows:
                 readers = [self._names[u.name] for u in node.users if u.name in self._names]
                 layers[name] = readers[0] if readers else ""
         return layers
+
+
+def _window_of(target: nn.Module | None) -> tuple[Shape, Shape, Shape]:
+    """Return stride, padding and dilation of a convolution; nothing for other modules."""
+    if not isinstance(target, nn.modules.conv._ConvNd):
+        return (), (), ()
+    padding = target.padding
+    if isinstance(padding, str):
+        reach = [d * (k - 1) // 2 for d, k in zip(target.dilation, target.kernel_size, strict=True)]
+        padding = tuple(reach) if padding == "same" else (0,) * len(reach)
+    return tuple(target.stride), tuple(padding), tuple(target.dilation)
 
 
 class _Sharing:

@@ -41,22 +41,6 @@ class Watching(fx.Interpreter):
         return value
 
 
-class _Timing(fx.Interpreter):
-    """Runs a graph and times each node."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.times: defaultdict[str, list[float]] = defaultdict(list)
-
-    def run_node(self, n: fx.Node) -> Any:
-        if n.op in ("placeholder", "get_attr", "output"):
-            return super().run_node(n)
-        began = time.perf_counter()
-        value = super().run_node(n)
-        self.times[n.name].append((time.perf_counter() - began) * 1e3)
-        return value
-
-
 def layer_sqnr(
     description: ModelDescription, graphs: Graphs, quantized: QuantizedModel, batches: Iterable[Batch]
 ) -> dict[str, float]:
@@ -112,35 +96,6 @@ def clamped(value: torch.Tensor, bounds: Bounds) -> torch.Tensor:
     if bounds is None or bounds == (None, None):
         return value
     return value.clamp(bounds[0], bounds[1])
-
-
-def layer_latency(
-    description: ModelDescription, graphs: Graphs, quantized: QuantizedModel, batch: Batch, runs: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the median time in ms of every layer in the float and in the quantized graph, run in alternation.
-
-    A fused group's float time is the sum over its members, folded activation functions among them.
-    """
-    module = quantized.module
-    if not isinstance(module, fx.GraphModule):
-        return {}, {}
-    plain_run, quantized_run = _Timing(graphs.canonical), _Timing(module)
-    names = [str(node.target) for node in graphs.canonical.graph.nodes if node.op == "placeholder"]
-    inputs = batch.positional(names)
-    with torch.inference_mode(), plain.engine(quantized.recipe.backend):
-        for _ in range(runs + 1):
-            plain_run.run(*inputs)
-            quantized_run.run(*inputs)
-    float_ms: defaultdict[str, float] = defaultdict(float)
-    folded = folded_into(description, graphs, quantized)
-    for layer in description.layers:
-        if layer.node in plain_run.times:
-            head = layer.group or layer.name
-            float_ms[folded.get(head, head)] += float(np.median(plain_run.times[layer.node][1:]))
-    nodes = node_of_layer(description, graphs, module)
-    times = quantized_run.times
-    int8_ms = {layer: float(np.median(times[node][1:])) for layer, node in nodes.items() if node in times}
-    return dict(float_ms), int8_ms
 
 
 def inside_profile(
