@@ -143,7 +143,6 @@ class ExportDialog(QDialog):
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        table.horizontalHeader().setStretchLastSection(True)
         table.hide()
         return table
 
@@ -303,7 +302,7 @@ class ExportDialog(QDialog):
         layout = self.layout()
         if layout is not None:
             layout.activate()
-        self.resize(self.size().expandedTo(self.minimumSizeHint()))
+        self.resize(self.size().expandedTo(self.sizeHint()))
 
     def _texts(self, entry: ExportResult) -> tuple[str, ...]:
         """Return what a row of the table says."""
