@@ -428,6 +428,8 @@ def _quantize(arguments: argparse.Namespace) -> tuple[Any, str]:
         machine=machine.describe(),
         ranges=session.activations,
         comparison=found,
+        explanation=slow,
+        runtimes=table,
         training=outcome,
         exports=tuple(exports),
     )

@@ -88,7 +88,7 @@ class MainWindow(QMainWindow):
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
         self.speed = SpeedWork(self.document, self.client, self.workflow, settings, self)
         self.speed.export_wanted.connect(self.ask_for_export)
-        self.report = ReportFile(self.document, self.training, settings, self)
+        self.report = ReportFile(self.document, self.training, self.speed, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
         self.help = Help(self, theme, self.document)

@@ -17,6 +17,7 @@ from qgui.ui import settings as options
 from qgui.ui.document import Document
 from qgui.ui.filing import show
 from qgui.ui.settings import Settings
+from qgui.ui.speed_work import SpeedWork
 from qgui.ui.training_work import TrainingWork
 from qgui.ui.workflow import failure_of
 
@@ -33,6 +34,7 @@ class ReportFile(QObject):
 
     Args:
         document: What is told of.
+        speed: Knows the runtimes and why int8 is not faster.
         training: Knows what the last training came to.
         settings: For the folder.
         window: Parent of the dialog.
@@ -41,9 +43,12 @@ class ReportFile(QObject):
     written = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, document: Document, training: TrainingWork, settings: Settings, window: QWidget) -> None:
+    def __init__(
+        self, document: Document, training: TrainingWork, speed: SpeedWork, settings: Settings, window: QWidget
+    ) -> None:
         super().__init__(window)
-        self._document, self._training, self._settings, self._window = document, training, settings, window
+        self._document, self._training, self._speed = document, training, speed
+        self._settings, self._window = settings, window
 
     def ask(self) -> None:
         """Let the person choose a file and write the report to it."""
@@ -80,6 +85,8 @@ class ReportFile(QObject):
             machine=document.machine,
             ranges=document.ranges,
             comparison=document.comparison,
+            explanation=self._speed.explanation,
+            runtimes=None if self._speed.table_stale else self._speed.table,
             training=trained if trained is not None and trained.key == training_key(document.recipe) else None,
             exports=document.exports,
             stale=self._staleness(),

@@ -29,6 +29,8 @@ from qgui.core.results import (
     MachineDescription,
     StepEffect,
 )
+from qgui.core.runtimes import RuntimeResult, RuntimeTable
+from qgui.core.slowness import Cause, Explanation, SlowLayer, WayOut
 from qgui.core.statistics import BINS, CalibrationRecord, TensorStatistics
 from qgui.core.training import Training
 from qgui.core.training_run import EpochRecord, References, TrainingOutcome
@@ -147,6 +149,26 @@ def test_the_report_tells_everything_that_is_known() -> None:
     ):  # fmt: skip
         assert told in page, told
     assert page.count('class="histogram"') == 2
+
+
+def test_the_report_tells_runtimes_and_why_it_is_not_faster() -> None:
+    fast = Latency("quantized", "onnxruntime", 2.5, 2.75, 2.0, 9)
+    slow = Latency("float", "eager", 10.0, 11.0, 9.0, 9)
+    rows = (
+        RuntimeResult("onnxruntime", "quantized", "", fast, 90_000_000, 50_000_000, 1_000_000, 41.5),
+        RuntimeResult("eager", "float", "", slow),
+        RuntimeResult("openvino", "float", problem="OpenVINO is not installed."),
+    )
+    ways = (WayOut("backend", "onednn"),)
+    found = (SlowLayer("*.1", "Conv2d", 0.2, 4.1, next(iter(Cause)), "It goes channel by channel.", ways),)
+    explanation = Explanation("int8 is slower.", found, (), ways)
+    table = RuntimeTable("hash", 1, 1, rows, ("A note.",))
+    page = whole(model(), explanation=explanation, runtimes=table)
+    for told in (
+        "ONNX Runtime", "2.50", "4.00", "90.00", "41.5", "OpenVINO is not installed.", "A note.", "int8 is slower.",
+        "It goes channel by channel.", "Ways out: Use the backend onednn.",
+    ):  # fmt: skip
+        assert told in page, told
 
 
 def test_the_report_loads_nothing_from_anywhere() -> None:

@@ -9,6 +9,8 @@ from qgui.core.layers import ModelDescription
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import Recipe
 from qgui.core.results import Comparison, DataDescription, ExportResult, MachineDescription
+from qgui.core.runtimes import RuntimeTable
+from qgui.core.slowness import Explanation
 from qgui.core.training_run import TrainingOutcome
 
 
@@ -43,6 +45,8 @@ class ReportContent:
         machine: Where it was measured.
         ranges: Ranges of all activations, from the statistics.
         comparison: What was measured.
+        explanation: Which layers are slower in int8, and why.
+        runtimes: The model in every runtime.
         training: What a training came to.
         exports: What was exported.
         stale: Why the numbers are not those of the recipe; empty where they are.
@@ -57,6 +61,8 @@ class ReportContent:
     machine: MachineDescription | None = None
     ranges: ActivationRanges | None = None
     comparison: Comparison | None = None
+    explanation: Explanation | None = None
+    runtimes: RuntimeTable | None = None
     training: TrainingOutcome | None = None
     exports: tuple[ExportResult, ...] = ()
     stale: str = ""

@@ -55,6 +55,8 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "latency_plot": plots.latency_bars(comparison.latencies) if comparison and comparison.latencies else None,
         "sqnr_plot": plots.sqnr_bars(comparison.layers) if comparison is not None else None,
         "histograms": list(histograms.histograms(ranges, content.recipe)) if ranges is not None else [],
+        "explanation": content.explanation,
+        "runtimes": content.runtimes,
         "training": training,
         "training_plot": plots.training_curves(training) if training is not None and training.records else None,
         "effects": _effects(comparison.layers if comparison is not None else ()),
