@@ -428,3 +428,28 @@ def test_ranges_of_a_weight_are_written_per_tensor_and_per_channel(calibrated: C
 def test_a_layer_without_a_weight_has_no_ranges(layer: str, calibrated: Calibrated, tmp_path: Path) -> None:
     with pytest.raises(QguiError, match="no single weight"):
         weights.write_ranges(calibrated("residual").opened_model, layer, tmp_path / "w.npz")
+
+
+def test_a_relu_in_place_does_not_change_what_the_layer_before_it_is_held_against() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 3)
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.first(x)
+            return self.last(self.relu(y + self.second(y))).mean((2, 3))
+
+    torch.manual_seed(0)
+    session = session_of(Residual(), torch.randn(4, 3, 12, 12))
+    recipe = recipe_of(session)
+    floats = {
+        name: rule if name == "last" else msgspec.structs.replace(rule, mode=Mode.FLOAT)
+        for name, rule in recipe.rules.items()
+    }
+    session.quantize(msgspec.structs.replace(recipe, rules=floats), QUIET)
+    found = comparison.compare(session, QUIET, threads=1, batch_size=1, runs=3)
+    ratios = {layer.name: layer.sqnr_db for layer in found.layers}
+    assert ratios["add"] is not None
+    assert ratios["add"] > 100

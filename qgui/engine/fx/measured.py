@@ -18,7 +18,7 @@ from qgui.core.ranges import decibel
 from qgui.engine.batch import Batch
 from qgui.engine.fx.describe import Graphs
 from qgui.engine.fx.plain import engine
-from qgui.engine.fx.profile import Watching, clamped, folded_into
+from qgui.engine.fx.profile import Watching, folded_into, own_copy
 from qgui.engine.fx.quantized import QuantizedModel, converts, node_of_layer
 from qgui.engine.progress import Progress
 
@@ -109,7 +109,7 @@ def measure(
 
     def keep(node: str, value: torch.Tensor) -> None:
         for name in by_tensor[node]:
-            kept[name] = clamped(value, tensors[node].clamp)
+            kept[name] = own_copy(value, tensors[node].clamp)
 
     def compare(node: str, value: torch.Tensor) -> None:
         reference = kept.get(sources[node])

@@ -48,7 +48,7 @@ def layer_sqnr(
     module = quantized.module
     if not isinstance(module, fx.GraphModule):
         return {}
-    nodes = node_of_layer(description, graphs, module)
+    nodes = _ends_of_groups(description, module, node_of_layer(description, graphs, module))
     tensors = {tensor.name: tensor for tensor in description.tensors}
     of_float = {layer.tensor: layer.name for layer in description.layers if layer.tensor and layer.name in nodes}
     of_quantized = {node: layer for layer, node in nodes.items() if layer in of_float.values()}
@@ -58,7 +58,7 @@ def layer_sqnr(
     kept: dict[str, torch.Tensor] = {}
 
     def keep(name: str, value: torch.Tensor) -> None:
-        kept[of_float[name]] = clamped(value, clamps.get(of_float[name]))
+        kept[of_float[name]] = own_copy(value, clamps.get(of_float[name]))
 
     def compare(name: str, value: torch.Tensor) -> None:
         layer = of_quantized[name]
@@ -84,6 +84,13 @@ def layer_sqnr(
     return ratios
 
 
+def _ends_of_groups(description: ModelDescription, module: fx.GraphModule, nodes: dict[str, str]) -> dict[str, str]:
+    """Return for every layer the node that gives its tensor: a group that stays float ends with a node of its own."""
+    present = {node.name for node in module.graph.nodes}
+    tensors = {layer.name: layer.tensor for layer in description.layers}
+    return {name: tensors[name] if tensors[name] in present else node for name, node in nodes.items()}
+
+
 def folded_into(description: ModelDescription, graphs: Graphs, quantized: QuantizedModel) -> dict[str, str]:
     """Return for every folded ReLU6 the layer whose int8 range does its work."""
     names = {layer.node: layer.name for layer in description.layers if layer.node}
@@ -96,6 +103,12 @@ def clamped(value: torch.Tensor, bounds: Bounds) -> torch.Tensor:
     if bounds is None or bounds == (None, None):
         return value
     return value.clamp(bounds[0], bounds[1])
+
+
+def own_copy(value: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+    """Return a value as its only readers clamp it, which an in-place operation behind it does not change."""
+    found = clamped(value, bounds)
+    return found.clone() if found is value else found
 
 
 def inside_profile(
