@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean system
+.PHONY: help run test lint bundle clean system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ lint: $(VENV)/installed-test ## Run the linters, the type checker and the import
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bundle: $(VENV)/installed-bundle ## Build dist/qgui, a folder with a program that needs no Python, and try it offscreen
+	$(BIN)/python packaging/icons.py build/icons
+	$(BIN)/python -m PyInstaller --noconfirm --log-level WARN packaging/qgui.spec
+	$(BIN)/python packaging/smoke.py
+
 clean: ## Remove the environment, caches and builds (results in runs/ stay)
 	rm -rf $(VENV) build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -55,4 +60,8 @@ $(VENV)/installed: pyproject.toml | system $(BIN)/python
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) install -e '.[test]'
+	@touch $@
+
+$(VENV)/installed-bundle: $(VENV)/installed
+	$(PIP) install -e '.[bundle]'
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -30,12 +31,17 @@ def main() -> int:
 
 def _run_python(arguments: list[str]) -> int:
     """Run a module (`-m NAME ...`) or a script as `python` would, from a frozen bundle that has no `python`."""
-    if arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    is_module = arguments[:1] == ["-m"]
+    target = arguments[is_module : is_module + 1]
+    if not target:
+        print("qgui --python: name a script, or a module with -m NAME.", file=sys.stderr)
+        return 2
+    sys.argv = arguments[is_module:]
+    if is_module:
+        runpy.run_module(target[0], run_name="__main__", alter_sys=True)
     else:
-        sys.argv = arguments
-        runpy.run_path(arguments[0], run_name="__main__")
+        sys.path.insert(0, str(Path(target[0]).resolve().parent))
+        runpy.run_path(target[0], run_name="__main__")
     return 0
 
 
