@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import qgui
+from qgui.core import extras
 from qgui.core.resources import resources
 
 PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
@@ -92,3 +93,9 @@ def test_icons_are_drawn_for_every_desktop(tmp_path: Path) -> None:
     with Image.open(tmp_path / "qgui.icns") as image:
         assert (512, 512, 2) in image.info["sizes"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hicolor", "qgui.icns", "qgui.ico"]
+
+
+def test_a_bundle_does_not_ask_for_a_package_it_cannot_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert extras.how_to_install("openvino") == "Install it with: pip install 'qgui[openvino]'"
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert extras.how_to_install("openvino").startswith("This bundle cannot take it in.")

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import msgspec
 
+from qgui.core.extras import how_to_install
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode, Recipe
 
@@ -88,7 +89,7 @@ def why_not(key: str, model: ModelDescription, recipe: Recipe) -> tuple[str, str
     """
     form = BY_KEY[key]
     if not installed(form):
-        return f"the package {form.package} is not installed", f"Install it with: pip install 'qgui[{form.package}]'"
+        return f"the package {form.package} is not installed", how_to_install(form.package)
     if key in _ONNX:
         found = _dynamic(model, recipe, _WITHOUT_INT8)
         if found:

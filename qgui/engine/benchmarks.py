@@ -13,6 +13,7 @@ import torch
 import qgui
 from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, Missing, RowState
 from qgui.core.errors import QguiError
+from qgui.core.extras import how_to_install
 from qgui.core.published import BERT_TOKENS, ROWS, PublishedRow, row_of
 from qgui.core.recipe import Mode
 from qgui.engine import benchmark_accuracy, benchmark_latency, bert, machine, pretrained
@@ -138,7 +139,7 @@ def _text_plan(settings: BenchmarkSettings) -> str:
 def _missing_text(settings: BenchmarkSettings) -> list[Missing]:
     missing = []
     if not bert.has_transformers():
-        why = "The package transformers is not installed: pip install 'qgui[transformers]'."
+        why = f"The package transformers is not installed. {how_to_install('transformers')}"
         missing.append(Missing("package", why))
     if not settings.mrpc:
         missing.append(Missing("mrpc", "Choose the file dev.tsv of GLUE's MRPC."))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from qgui.core.errors import QguiError
+from qgui.core.extras import how_to_install
 from qgui.engine.batch import Batch
 
 WHAT = "Could not open the MRPC data"
@@ -75,7 +76,7 @@ def tokenizer(folder: Path) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        hint = "Install it: pip install 'qgui[transformers]'."
+        hint = how_to_install("transformers")
         raise QguiError(what, "the package transformers is not installed", hint) from error
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)

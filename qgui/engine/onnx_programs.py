@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
+from qgui.core.extras import how_to_install
 
 Arrays = dict[str, npt.NDArray[Any]]
 #: Takes the inputs by name and returns the outputs by name.
@@ -80,7 +81,7 @@ def open_openvino(
     try:
         import openvino
     except ImportError as error:
-        hint = "Install it with: pip install 'qgui[openvino]'"
+        hint = how_to_install("openvino")
         raise QguiError("Could not open the OpenVINO file", "OpenVINO is not installed", hint) from error
     try:
         core = openvino.Core()

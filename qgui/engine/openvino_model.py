@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from qgui.core.errors import QguiError
+from qgui.core.extras import how_to_install
 
 
 def write(source: Path, path: Path) -> Path:
@@ -25,7 +26,7 @@ def write(source: Path, path: Path) -> Path:
     try:
         import openvino
     except ImportError as error:
-        hint = "Install it with: pip install 'qgui[openvino]'"
+        hint = how_to_install("openvino")
         raise QguiError("Could not export to OpenVINO", "OpenVINO is not installed", hint) from error
     try:
         model = openvino.Core().read_model(str(source))

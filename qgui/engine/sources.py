@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qgui.core.errors import NeedsTrust, QguiError
+from qgui.core.extras import how_to_install
 from qgui.core.recipe import ModelReference
 from qgui.core.resources import resources
 from qgui.engine import pretrained, python_source
@@ -174,7 +175,7 @@ def _transformers(folder: Path) -> LoadedModel:
     try:
         from transformers import AutoModelForSequenceClassification
     except ImportError as error:
-        hint = "Install it: pip install 'qgui[transformers]'."
+        hint = how_to_install("transformers")
         raise QguiError(WHAT, "the package transformers is not installed", hint) from error
     try:
         module, told = AutoModelForSequenceClassification.from_pretrained(

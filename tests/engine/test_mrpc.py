@@ -65,6 +65,6 @@ def test_that_a_missing_package_is_said_with_how_to_install_it(tmp_path: Path, m
         lambda: mrpc.tokenizer(tmp_path),
     ):
         with pytest.raises(
-            QguiError, match=r"transformers is not installed. Install it: pip install 'qgui\[transformers\]'"
+            QguiError, match=r"transformers is not installed. Install it with: pip install 'qgui\[transformers\]'"
         ):
             open_it()
