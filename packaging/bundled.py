@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Requirements of torch that a CPU does not need. What libtorch links to is collected all the same.
 FOR_GPUS = ("nvidia", "triton", "cuda")
+#: Requirements of torch that only compile extensions.
+_FOR_COMPILERS = ("setuptools", "pkg_resources", "_distutils_hack")
 #: Modules of the standard library that no model needs.
 _WITHOUT = {"antigravity", "ensurepip", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo", "venv"}
 #: Libraries that PyInstaller finds by linkage and nobody opens: torch loads them for a GPU, Qt for a touch keyboard.
@@ -72,12 +74,16 @@ def left_out() -> list[str]:
     """Return what is installed here and QGUI does not need: test tools, extras, packages for GPUs."""
     needed = packages_of()
     owners = importlib.metadata.packages_distributions()
+    # PyInstaller imports setuptools, which shows what it carries along as if it were installed.
+    carried = {path.name for folder in sys.path if Path(folder).name == "_vendor" for path in Path(folder).iterdir()}
     foreign = {
         name
         for name, distributions in owners.items()
-        if name.isidentifier() and not any(_normalized(i) in needed for i in distributions)
+        if name.isidentifier() and name not in carried and not any(_normalized(i) in needed for i in distributions)
     }
-    return sorted((foreign | set(FOR_GPUS) | {"tkinter"}) - {"qgui"} - set(sys.stdlib_module_names - {"tkinter"}))
+    return sorted(
+        (foreign | {*FOR_GPUS, *_FOR_COMPILERS, "tkinter"}) - {"qgui"} - set(sys.stdlib_module_names - {"tkinter"})
+    )
 
 
 def opened(files: Iterable[tuple[str, str, str]], *, web_engine: bool) -> list[tuple[str, str, str]]:

@@ -91,8 +91,6 @@ def check(bundle: Bundle, out: Path) -> None:
     refused = [f"{one['format']}: {one}" for one in exports if not one["verified"]]
     if refused:
         raise SmokeError("Exports that could not be verified in a fresh process:\n" + "\n".join(refused))
-    if b"\0" not in bundle.run("--worker").encode():
-        raise SmokeError("The engine's process said nothing.")
     bundle.run("--python", "-m", "qgui.ui.tour", "--out", "tour")
     pictures = sorted((out / "tour" / "pictures").glob("*.png"))
     if not pictures:
