@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOR_GPUS = ("nvidia", "triton", "cuda")
 #: Requirements of torch that only compile extensions.
 _FOR_COMPILERS = ("setuptools", "pkg_resources", "_distutils_hack")
+#: Requirements that the examples and a person's own model and data may import, with every module.
+FOR_MODELS = ("numpy", "onnx", "onnxruntime", "PIL", "safetensors", "scipy", "sklearn", "torchvision")
 #: Modules of the standard library that no model needs.
 _WITHOUT = {"antigravity", "ensurepip", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo", "venv"}
 #: Libraries that PyInstaller finds by linkage and nobody opens: torch loads them for a GPU, Qt for a touch keyboard.
@@ -51,6 +53,11 @@ def standard_modules() -> list[str]:
     """Return the modules of Python's standard library: a person's model may import any of them."""
     names = sorted(name for name in sys.stdlib_module_names - _WITHOUT if not name.startswith("_"))
     return [name for name in names if importlib.util.find_spec(name) is not None]
+
+
+def is_for_models(module: str) -> bool:
+    """Return whether a module of a library is more than its tests and tools."""
+    return not {"tests", "conftest", "f2py", "backend", "tools", "transformers"} & set(module.split("."))
 
 
 def packages_of(distribution: str = "qgui") -> set[str]:

@@ -1,3 +1,4 @@
+import ast
 import importlib.util
 import pkgutil
 import subprocess
@@ -44,6 +45,18 @@ def test_every_module_of_qgui_is_in_the_bundle(bundled: ModuleType) -> None:
 
 def test_the_modules_that_a_model_may_import_are_in_the_bundle(bundled: ModuleType) -> None:
     assert {"csv", "dataclasses", "sqlite3", "xml", "zoneinfo"} <= set(bundled.standard_modules())
+
+
+def test_whatever_the_examples_import_is_in_the_bundle(bundled: ModuleType) -> None:
+    imported = set()
+    for path in resources().rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            imported |= {name.partition(".")[0] for name in names}
+    neighbours = {path.stem for path in resources().rglob("*.py")}
+    assert "sklearn" in imported
+    assert imported <= {"torch", "qgui", *bundled.FOR_MODELS} | neighbours | sys.stdlib_module_names
 
 
 def test_all_that_qgui_requires_is_in_the_bundle_and_the_test_tools_are_not(bundled: ModuleType) -> None:
