@@ -21,7 +21,7 @@ from typing import Any
 
 EXAMPLE = "example:digits-cnn"
 #: Every format that needs no package beyond what QGUI needs.
-FORMATS = ("torchscript", "onnx", "script", "recipe")
+FORMATS = ("torchscript", "onnx", "float-onnx", "script", "recipe")
 _TIME_LIMIT = 600
 
 

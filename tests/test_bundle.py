@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import qgui
-from qgui.core import extras
+from qgui.core import extras, formats
 from qgui.core.resources import resources
 
 PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
@@ -66,6 +66,10 @@ def test_all_that_qgui_requires_is_in_the_bundle_and_the_test_tools_are_not(bund
     assert names <= bundled.packages_of()
     assert not {"torch", "torchvision", "numpy", "sklearn", "PIL", "PySide6", "jinja2", "google", "qgui"} & left_out
     assert {"pytest", "mypy", "hypothesis", "nvidia", "triton"} <= left_out
+
+
+def test_a_bundle_is_tried_with_every_format_that_needs_no_extra() -> None:
+    assert set(_loaded("smoke").FORMATS) == {form.key for form in formats.FORMATS if not form.package}
 
 
 def test_a_web_engine_keeps_the_libraries_of_qt_quick(bundled: ModuleType) -> None:
