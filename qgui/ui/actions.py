@@ -27,6 +27,7 @@ class ActionId(enum.Enum):
     UNDO = "undo"
     REDO = "redo"
     RULES = "rules"
+    DECIDE = "decide"
     FILTER = "filter"
     SELECT_MATCHING = "selectMatching"
     CALIBRATE = "calibrate"
@@ -108,6 +109,13 @@ def action_texts() -> dict[ActionId, ActionText]:
             tr("Decide for all layers of a type, or whose path begins alike."),
             "",
             "Ctrl+R",
+        ),
+        ActionId.DECIDE: ActionText(
+            tr("&Decide layer by layer"),
+            tr("Recipe"),
+            tr("Go to the layer table, where every layer gets its mode."),
+            "layers",
+            "Ctrl+L",
         ),
         ActionId.FILTER: ActionText(
             tr("&Filter layers"), tr("Filter"), tr("Put the cursor into the layer filter."), "filter", key.Find

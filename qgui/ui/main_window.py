@@ -46,7 +46,7 @@ from qgui.ui.speed_work import SpeedWork
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
 from qgui.ui.step_boxes import StepMenu
-from qgui.ui.steps import next_step, reasons_against
+from qgui.ui.steps import next_step, reasons_against, steps_now
 from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.training_work import TrainingWork
 from qgui.ui.workbench import Workbench, load_panels
@@ -173,6 +173,7 @@ class MainWindow(QMainWindow):
             ActionId.QUIT: self.close,
             ActionId.UNDO: self.document.undo_stack.undo,
             ActionId.REDO: self.document.undo_stack.redo,
+            ActionId.DECIDE: self.decide,
             ActionId.FILTER: self.layer_panel.focus_filter,
             ActionId.SELECT_MATCHING: self.layer_panel.select_matching,
             ActionId.CALIBRATE: self.workflow.calibrate,
@@ -324,7 +325,7 @@ class MainWindow(QMainWindow):
         backend = self.document.recipe.backend
         self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
         following = None if busy else next_step(self.document)
-        self.bar.emphasize(following[0] if following else None)
+        self.bar.steps.show_steps(steps_now(self.document))
         threads = self.settings.get(options.THREADS)
         self.status.show_engine(self.client.state, self.document.machine, backend, threads)
         self.status.show_data(self.document.data)
@@ -502,6 +503,11 @@ class MainWindow(QMainWindow):
             self.filing.leave(lambda: self.filing.open_recipe(Path(entry.text)))
         else:
             self.filing.leave(lambda: self.open_model(ModelReference(entry.text, entry.weights)))
+
+    def decide(self) -> None:
+        """Put the focus into the layer table."""
+        self._refresh_page()
+        self.layer_panel.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def train(self) -> None:
         """Train the layers in mode qat and show the panel."""

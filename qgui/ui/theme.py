@@ -268,6 +268,7 @@ def style_sheet(colours: Colours) -> str:
 QToolTip {{ color: {colours.text}; background: {colours.base}; border: 1px solid {colours.line}; padding: 3px; }}
 QToolBar {{ border: none; border-bottom: 1px solid {colours.line}; padding: 3px; spacing: 2px; }}
 QToolBar QToolButton {{ padding: 3px 5px; border-radius: 4px; border: 1px solid transparent; }}
+QToolBar #workSteps QToolButton {{ padding: 3px 2px; }}
 QToolBar QToolButton:hover:enabled {{ background: {mixed(colours.text, colours.window, 0.08)}; }}
 QToolBar QToolButton:pressed {{ background: {mixed(colours.text, colours.window, 0.15)}; }}
 QToolBar QToolButton:focus {{ border-color: {colours.accent}; }}

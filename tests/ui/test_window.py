@@ -72,7 +72,7 @@ def test_that_an_example_opens_with_its_data_and_the_next_step_stands_out(qtbot:
         press(window.start_page, "open_example:digits-cnn")
     assert window.windowTitle() == "digits-cnn.qgui[*] - QGUI"
     assert not window.isWindowModified()
-    button = window.bar.widgetForAction(window.actions_by_id[ActionId.CALIBRATE])
+    button = window.bar.steps.buttons[ActionId.CALIBRATE]
     settle(qtbot, lambda: bool(button.property("nextStep")))
     assert "calibrate" in window.status.text.text()
 
