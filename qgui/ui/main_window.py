@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
+from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import (
     QDockWidget,
     QMainWindow,
@@ -31,7 +32,8 @@ from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
 from qgui.ui.dialogs.rules import RulesDialog
-from qgui.ui.document import SUFFIX, Document
+from qgui.ui.document import Document
+from qgui.ui.drops import Drop, DropKind, Drops, judged
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
 from qgui.ui.help import Help
@@ -105,7 +107,8 @@ class MainWindow(QMainWindow):
         self._build_bars()
         self._connect_actions()
         self._connect()
-        self.setAcceptDrops(True)
+        self.drops = Drops(self, self._judge)
+        self.drops.dropped.connect(self.open_dropped)
         self._restore_layout()
         self._refresh_page()
         self._refresh_actions()
@@ -423,11 +426,13 @@ class MainWindow(QMainWindow):
         applied = Applied(self.choose_theme, self.client.limit_memory, self.workbench.follow_settings)
         show(PreferencesDialog(self.settings, self.document.machine, applied, self))
 
-    def ask_for_model(self) -> None:
-        """Let the person choose a model."""
+    def ask_for_model(self, code: str = "") -> None:
+        """Let the person choose a model, in a Python file where one is given."""
 
         def ask() -> None:
             dialog = OpenModelDialog(self)
+            if code:
+                dialog.offer_code(code)
             dialog.chosen.connect(self.open_model)
             show(dialog)
 
@@ -497,6 +502,24 @@ class MainWindow(QMainWindow):
         """Open a bundled example with its data."""
         self.filing.leave(lambda: self.open_model(ModelReference(example.source), DataReference(example.data)))
 
+    def _judge(self, paths: Sequence[str]) -> Drop:
+        reasons = reasons_against(self.document, self._busy_with())
+        return judged(paths, reasons.get(ActionId.OPEN_MODEL, ""), reasons.get(ActionId.OPEN_DATA, ""))
+
+    def open_dropped(self, drop: Drop) -> None:
+        """Open what fell onto the window."""
+        match drop.kind:
+            case DropKind.RECIPE:
+                self.filing.leave(lambda: self.filing.open_recipe(Path(drop.path)))
+            case DropKind.MODEL:
+                self.filing.leave(lambda: self.open_model(ModelReference(drop.path)))
+            case DropKind.CODE:
+                self.ask_for_model(drop.path)
+            case DropKind.FOLDER | DropKind.ARRAYS:
+                dialog = self._data_dialog()
+                if dialog is not None:
+                    (dialog.offer_npz if drop.kind is DropKind.ARRAYS else dialog.offer_folder)(drop.path)
+
     def open_recent(self, entry: RecentEntry) -> None:
         """Open what was open lately."""
         if entry.kind == "recipe":
@@ -562,26 +585,3 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             QTimer.singleShot(0, self, self.first_painted.emit)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if any(self._droppable(url.toLocalFile()) for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def _droppable(self, path: str) -> bool:
-        suffix = Path(path).suffix
-        if suffix in {SUFFIX, ".pt", ".pth"}:
-            return True
-        return self.document.model is not None and (suffix == ".npz" or Path(path).is_dir())
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        path = next(url.toLocalFile() for url in event.mimeData().urls() if self._droppable(url.toLocalFile()))
-        event.acceptProposedAction()
-        match Path(path).suffix:
-            case ".qgui":
-                self.filing.leave(lambda: self.filing.open_recipe(Path(path)))
-            case ".pt" | ".pth":
-                self.filing.leave(lambda: self.open_model(ModelReference(path)))
-            case suffix:
-                dialog = self._data_dialog()
-                if dialog is not None:
-                    (dialog.offer_npz if suffix == ".npz" else dialog.offer_folder)(path)

@@ -283,6 +283,9 @@ QPushButton[primary="true"]:disabled {{ background: {mixed(colours.text, colours
 QFrame[card="true"] {{ background: {colours.base}; border: 1px solid {colours.line}; border-radius: 6px; }}
 QFrame[banner="hint"] {{ background: {colours.accent_soft}; border-radius: 4px; }}
 QFrame[banner="warning"] {{ background: {colours.warning_soft}; border-radius: 4px; }}
+#dropHint {{ background: {colours.accent_soft}; border: 3px dashed {colours.accent};
+  border-radius: 10px; }}
+#dropHint[useful="false"] {{ background: {colours.warning_soft}; border: 3px solid {colours.bad}; }}
 QLabel[faint="true"] {{ color: {colours.faint}; }}
 QLabel[good="true"] {{ color: {colours.good}; }}
 QLabel[bad="true"] {{ color: {colours.bad}; }}
