@@ -77,7 +77,7 @@ def action_texts() -> dict[ActionId, ActionText]:
             tr("&Open recipe…"), tr("Open recipe"), tr("Open decisions saved as a .qgui file."), "open-recipe", key.Open
         ),
         ActionId.APPLY_RECIPE: ActionText(
-            tr("&Apply recipe to this model…"),
+            tr("Apply rec&ipe to this model…"),
             tr("Apply recipe"),
             tr("Take the decisions of a .qgui file, perhaps of another model, for the open model."),
         ),
@@ -104,7 +104,7 @@ def action_texts() -> dict[ActionId, ActionText]:
         ActionId.UNDO: ActionText(tr("&Undo"), tr("Undo"), tr("Take the last decision back."), "undo", key.Undo),
         ActionId.REDO: ActionText(tr("&Redo"), tr("Redo"), tr("Take the undone decision again."), "redo", key.Redo),
         ActionId.RULES: ActionText(
-            tr("Rules by &pattern…"),
+            tr("Ru&les by pattern…"),
             tr("Rules"),
             tr("Decide for all layers of a type, or whose path begins alike."),
             "",
@@ -163,7 +163,7 @@ def action_texts() -> dict[ActionId, ActionText]:
             "Ctrl+E",
         ),
         ActionId.MEASURE_BACKENDS: ActionText(
-            tr("Measure &backends…"),
+            tr("Measure backen&ds…"),
             tr("Measure backends"),
             tr("Time the quantized model on every backend of this machine and offer the fastest."),
             "star",

@@ -120,7 +120,7 @@ class TrainingPanel(QWidget):
         split.setObjectName("trainingSplitter")
         split.setChildrenCollapsible(False)
         self.form.show_settings(self._document.recipe.training, 1000, True, ())
-        split.addWidget(FormColumn("trainingFormScroll", self.form, split))
+        split.addWidget(FormColumn("trainingFormScroll", self.tr("Settings of the training"), self.form, split))
         split.addWidget(self._build_plots())
         split.setStretchFactor(1, 1)
         split.setSizes([1, 1000])
