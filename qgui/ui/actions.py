@@ -38,6 +38,7 @@ class ActionId(enum.Enum):
     MEASURE_BACKENDS = "measureBackends"
     BENCHMARKS = "benchmarks"
     CANCEL = "cancel"
+    RESET_LAYOUT = "resetLayout"
     PREFERENCES = "preferences"
     PALETTE = "palette"
     GUIDE = "guide"
@@ -176,6 +177,12 @@ def action_texts() -> dict[ActionId, ActionText]:
         ),
         ActionId.CANCEL: ActionText(
             tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
+        ),
+        ActionId.RESET_LAYOUT: ActionText(
+            tr("&Reset layout"),
+            tr("Reset layout"),
+            tr("Put the layer table and the inspector back where they stood at first."),
+            "reset-view",
         ),
         ActionId.PREFERENCES: ActionText(
             tr("&Preferences…"),

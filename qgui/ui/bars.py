@@ -204,6 +204,8 @@ def fill_menu_bar(
     layers.view.fill_menu(order)
     order.aboutToShow.connect(lambda: layers.view.fill_menu(order))
     view.addMenu(themes)
+    view.addSeparator()
+    _add(view, actions, ActionId.RESET_LAYOUT)
     model = bar.addMenu(window.tr("&Model"))
     model.setObjectName("modelMenu")
     layers.menu.fill(model)

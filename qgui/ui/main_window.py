@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import (
-    QDockWidget,
     QMainWindow,
     QStackedWidget,
-    QWidget,
 )
 
 from qgui.core import advice
@@ -32,6 +30,7 @@ from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
 from qgui.ui.dialogs.rules import RulesDialog
+from qgui.ui.docks import Docks
 from qgui.ui.document import Document
 from qgui.ui.drops import Drop, DropKind, Drops, judged
 from qgui.ui.examples import Example
@@ -40,6 +39,7 @@ from qgui.ui.help import Help
 from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
+from qgui.ui.notices import LongWorkNotice
 from qgui.ui.recovery import Autosave
 from qgui.ui.report_file import NAME as REPORT
 from qgui.ui.report_file import ReportFile
@@ -93,6 +93,7 @@ class MainWindow(QMainWindow):
         self.report = ReportFile(self.document, self.training, self.speed, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
+        self.notices = LongWorkNotice(self, self.client, self.workflow)
         self.help = Help(self, theme, self.document)
         self.benchmarks: BenchmarkPanel | None = None
         self._painted = False
@@ -103,13 +104,13 @@ class MainWindow(QMainWindow):
         self._closing = False
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
-        self._build_docks()
+        self.docks = Docks(self, self.layer_panel, self.inspector, settings)
         self._build_bars()
         self._connect_actions()
         self._connect()
         self.drops = Drops(self, self._judge)
         self.drops.dropped.connect(self.open_dropped)
-        self._restore_layout()
+        self.docks.restore()
         self._refresh_page()
         self._refresh_actions()
 
@@ -128,29 +129,10 @@ class MainWindow(QMainWindow):
         self.pages.addWidget(self.workbench)
         self.setCentralWidget(self.pages)
 
-    def _build_docks(self) -> None:
-        self.layer_dock = self._dock("layerDock", self.tr("Layers"), self.layer_panel)
-        self.inspector_dock = self._dock("inspectorDock", self.tr("Inspector"), self.inspector)
-        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.layer_dock)
-        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
-        width = self.fontMetrics().averageCharWidth()
-        self.layer_panel.setMinimumWidth(40 * width)
-
-    def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
-        dock = QDockWidget(title, self)
-        dock.setObjectName(name)
-        dock.setAccessibleName(title)
-        dock.setWidget(widget)
-        return dock
-
     def _build_bars(self) -> None:
         self.bar = WindowBar(self.actions_by_id, self.theme, self.choose_theme, self)
         self.addToolBar(self.bar)
-        views = [self.layer_dock.toggleViewAction(), self.inspector_dock.toggleViewAction()]
-        for action, tip in zip(
-            views, (self.tr("Show or hide the layer table."), self.tr("Show or hide the inspector.")), strict=True
-        ):
-            action.setToolTip(tip)
+        views = self.docks.view_actions()
         show_log = QAction(self.tr("&Log"), self)
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
@@ -187,6 +169,7 @@ class MainWindow(QMainWindow):
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
             ActionId.BENCHMARKS: self.show_benchmarks,
             ActionId.CANCEL: self.workflow.cancel,
+            ActionId.RESET_LAYOUT: self.reset_layout,
             ActionId.PREFERENCES: self.ask_for_preferences,
             ActionId.PALETTE: self.help.find_action,
             ActionId.GUIDE: self.help.explain,
@@ -229,6 +212,8 @@ class MainWindow(QMainWindow):
         workflow.exported.connect(lambda folder: self.report.write(folder / REPORT))
         self.report.written.connect(lambda path: self._on_done(self.tr("Report: {path}").format(path=path)))
         self.report.failed.connect(self.show_failure)
+        self.workbench.log_panel.saved.connect(self._on_done)
+        self.workbench.log_panel.failed.connect(self.show_failure)
         workflow.misfits_found.connect(self.show_misfits)
         workflow.step_finished.connect(self._on_step)
         self.training.began.connect(self.workbench.show_training)
@@ -290,8 +275,7 @@ class MainWindow(QMainWindow):
     def _refresh_page(self) -> None:
         opened = self.document.model is not None
         self.pages.setCurrentIndex(1 if opened else 0)
-        self.layer_dock.setVisible(opened)
-        self.inspector_dock.setVisible(opened)
+        self.docks.show(opened)
         self.workbench.notice.hide()
         if not opened:
             self.start_page.show_recent(self.settings.recent())
@@ -410,9 +394,12 @@ class MainWindow(QMainWindow):
             work.told.connect(self._on_done)
             self.pages.addWidget(self.benchmarks)
         self.benchmarks.open()
-        self.layer_dock.hide()
-        self.inspector_dock.hide()
+        self.docks.show(False)
         self.pages.setCurrentWidget(self.benchmarks)
+
+    def reset_layout(self) -> None:
+        """Put layer table and inspector back where they stood at first."""
+        self.docks.reset(self.document.model is not None and self.pages.currentWidget() is self.workbench)
 
     def choose_theme(self, name: ThemeName) -> None:
         """Apply a theme and remember it."""
@@ -549,7 +536,7 @@ class MainWindow(QMainWindow):
             event.ignore()
             self.filing.leave(self.close_without_asking)
             return
-        self.settings.set_window(self.saveGeometry(), self.saveState())
+        self.docks.remember()
         self.settings.sync()
         self.autosave.forget()
         self.client.shut_down()
@@ -562,17 +549,6 @@ class MainWindow(QMainWindow):
         self.close()
 
     # Qt
-
-    def _restore_layout(self) -> None:
-        width = self.fontMetrics().averageCharWidth()
-        stored = self.settings.window()
-        if stored is None or not self.restoreGeometry(stored[0]) or not self.restoreState(stored[1]):
-            self.resize(max(1280, 200 * width), 800)
-            self.resizeDocks(
-                [self.layer_dock, self.inspector_dock],
-                [self.layer_panel.view.comfortable_width(), 41 * width],
-                Qt.Orientation.Horizontal,
-            )
 
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.StatusTip:

@@ -47,10 +47,10 @@ def test_that_the_guide_explains_the_tables(qtbot: QtBot, window: MainWindow) ->
 
 def test_that_the_model_stays_open_behind_the_tables(qtbot: QtBot, opened: MainWindow) -> None:
     panel = shown(qtbot, opened)
-    assert not opened.layer_dock.isVisible()
+    assert not opened.docks.layers.isVisible()
     panel.back.click()
     assert opened.pages.currentWidget() is opened.workbench
-    assert opened.layer_dock.isVisible()
+    assert opened.docks.layers.isVisible()
     assert opened.document.model is not None
 
 
