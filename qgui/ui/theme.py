@@ -293,5 +293,10 @@ QCheckBox::indicator:unchecked:enabled {{ border: 1px solid {colours.faint}; bor
   background: {colours.base}; width: 12px; height: 12px; }}
 QGroupBox {{ border: none; border-top: 1px solid {colours.line}; margin-top: 1.3em; padding-top: 7px; }}
 QGroupBox::title {{ subcontrol-origin: margin; subcontrol-position: top left; color: {colours.faint}; }}
+QTabBar::tab {{ padding: 4px 12px; border: 1px solid transparent; border-bottom: 3px solid transparent;
+  color: {colours.faint}; }}
+QTabBar::tab:hover {{ color: {colours.text}; background: {mixed(colours.text, colours.window, 0.06)}; }}
+QTabBar::tab:selected {{ color: {colours.text}; border-bottom-color: {colours.accent}; }}
+QTabBar::tab:selected:focus {{ border-color: {colours.accent}; }}
 QStatusBar::item {{ border: none; }}
 """
