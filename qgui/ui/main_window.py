@@ -15,21 +15,14 @@ from PySide6.QtWidgets import (
 )
 
 from qgui.core import advice
-from qgui.core.fitting import Misfit
-from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
-from qgui.core.results import BackendTiming, MachineDescription
+from qgui.core.results import MachineDescription
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
+from qgui.ui.asking import Asking
 from qgui.ui.bars import WindowBar, fill_menu_bar
-from qgui.ui.dialogs.backends import BackendDialog
-from qgui.ui.dialogs.export import ExportDialog
-from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
-from qgui.ui.dialogs.misfits import MisfitDialog
-from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
-from qgui.ui.dialogs.rules import RulesDialog
 from qgui.ui.docks import Docks
 from qgui.ui.document import Document
 from qgui.ui.drops import Drop, DropKind, Drops, judged
@@ -53,7 +46,7 @@ from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.training_work import TrainingWork
 from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
-from qgui.ui.workflow import Then, Workflow
+from qgui.ui.workflow import Workflow
 
 if TYPE_CHECKING:
     from qgui.ui.benchmark_panel import BenchmarkPanel
@@ -89,7 +82,6 @@ class MainWindow(QMainWindow):
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
         self.speed = SpeedWork(self.document, self.client, self.workflow, settings, self)
-        self.speed.export_wanted.connect(self.ask_for_export)
         self.report = ReportFile(self.document, self.training, self.speed, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
@@ -104,6 +96,7 @@ class MainWindow(QMainWindow):
         self._closing = False
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
+        self.asking = Asking(self, self.document, self.workflow, settings, theme, self.workbench.log_panel)
         self.docks = Docks(self, self.layer_panel, self.inspector, settings)
         self._build_bars()
         self._connect_actions()
@@ -147,7 +140,7 @@ class MainWindow(QMainWindow):
     def _connect_actions(self) -> None:
         slots = {
             ActionId.OPEN_MODEL: self.ask_for_model,
-            ActionId.OPEN_DATA: self.ask_for_data,
+            ActionId.OPEN_DATA: self.asking.ask_for_data,
             ActionId.OPEN_RECIPE: self.filing.ask_for_recipe,
             ActionId.APPLY_RECIPE: self.filing.ask_for_other_recipe,
             ActionId.RULES: self.ask_for_rules,
@@ -165,7 +158,7 @@ class MainWindow(QMainWindow):
             ActionId.QUANTIZE: self.workflow.quantize,
             ActionId.TRAIN: self.train,
             ActionId.COMPARE: self.compare,
-            ActionId.EXPORT: self.ask_for_export,
+            ActionId.EXPORT: self.asking.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
             ActionId.BENCHMARKS: self.show_benchmarks,
             ActionId.CANCEL: self.workflow.cancel,
@@ -201,20 +194,21 @@ class MainWindow(QMainWindow):
         workflow.progressed.connect(self.status.show_progress)
         client.ready.connect(self._on_ready)
         client.replaced.connect(lambda why: self.workbench.log_panel.add("warning", why))
-        workflow.failed.connect(self.show_failure)
-        self.filing.failed.connect(self.show_failure)
+        workflow.failed.connect(self.asking.show_failure)
+        self.filing.failed.connect(self.asking.show_failure)
         self.filing.saved.connect(self._on_done)
         self.filing.leftovers_found.connect(self.start_page.show_leftover)
-        workflow.trust_needed.connect(self.ask_for_trust)
-        workflow.consent_needed.connect(self.ask_for_consent)
+        workflow.trust_needed.connect(self.asking.ask_for_trust)
+        workflow.consent_needed.connect(self.asking.ask_for_consent)
         workflow.done.connect(self._on_done)
-        workflow.backends_measured.connect(self.show_backends)
+        self.speed.export_wanted.connect(self.asking.ask_for_export)
+        workflow.backends_measured.connect(self.asking.show_backends)
         workflow.exported.connect(lambda folder: self.report.write(folder / REPORT))
         self.report.written.connect(lambda path: self._on_done(self.tr("Report: {path}").format(path=path)))
-        self.report.failed.connect(self.show_failure)
+        self.report.failed.connect(self.asking.show_failure)
         self.workbench.log_panel.saved.connect(self._on_done)
-        self.workbench.log_panel.failed.connect(self.show_failure)
-        workflow.misfits_found.connect(self.show_misfits)
+        self.workbench.log_panel.failed.connect(self.asking.show_failure)
+        workflow.misfits_found.connect(self.asking.show_misfits)
         workflow.step_finished.connect(self._on_step)
         self.training.began.connect(self.workbench.show_training)
         self.layer_panel.selection_changed.connect(self._on_selection)
@@ -425,59 +419,10 @@ class MainWindow(QMainWindow):
 
         self.filing.leave(ask)
 
-    def ask_for_data(self) -> None:
-        """Let the person choose data."""
-        self._data_dialog()
-
-    def _data_dialog(self) -> OpenDataDialog | None:
-        if self.document.model is None:
-            return None
-        dialog = OpenDataDialog(self.document.model, self.document.recipe.data, self)
-        dialog.chosen.connect(self.workflow.open_data)
-        show(dialog)
-        return dialog
-
-    def ask_for_export(self) -> None:
-        """Let the person choose folder and formats."""
-        show(ExportDialog(self.document, self.workflow, self.settings, self))
-
-    def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
-        """Ask whether code that a file holds may run."""
-        dialog = TrustDialog(failure, self.theme, self)
-        dialog.accepted.connect(lambda: dialog.remember(self.settings))
-        dialog.accepted.connect(go_on)
-        show(dialog)
-
-    def ask_for_consent(self, failure: Failed, go_on: Then) -> None:
-        """Ask whether ranges may come from the finite values only."""
-        self.workbench.log_panel.add("warning", f"{failure.what}: {failure.why}")
-        dialog = ConsentDialog(failure, self.theme, self)
-        dialog.accepted.connect(go_on)
-        show(dialog)
-
-    def show_failure(self, failure: Failed) -> None:
-        """Show what failed."""
-        self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
-        show(FailureDialog(failure, self.theme, self))
-
-    def show_backends(self, timings: tuple[BackendTiming, ...]) -> None:
-        """Show measured backends and offer the fastest."""
-        dialog = BackendDialog(timings, self.document.recipe.backend, self)
-        dialog.chosen.connect(self.document.change_backend)
-        show(dialog)
-
     def ask_for_rules(self) -> None:
         """Let the person decide by pattern; a new rule begins with the type of the selected layer."""
         selected = self.document.layer(next(iter(self.layer_panel.selected_layers()), ""))
-        dialog = RulesDialog(self.document, selected.type if selected is not None else "", self)
-        dialog.decided.connect(self.document.change_patterns)
-        show(dialog)
-
-    def show_misfits(self, misfits: tuple[Misfit, ...], notes: tuple[str, ...]) -> None:
-        """Show what of a recipe does not fit the model, and keep it in the log."""
-        for misfit in misfits:
-            self.workbench.log_panel.add("warning", str(misfit))
-        show(MisfitDialog(misfits, notes, self))
+        self.asking.ask_for_rules(selected.type if selected is not None else "")
 
     # Opening
 
@@ -503,7 +448,7 @@ class MainWindow(QMainWindow):
             case DropKind.CODE:
                 self.ask_for_model(drop.path)
             case DropKind.FOLDER | DropKind.ARRAYS:
-                dialog = self._data_dialog()
+                dialog = self.asking.ask_for_data()
                 if dialog is not None:
                     (dialog.offer_npz if drop.kind is DropKind.ARRAYS else dialog.offer_folder)(drop.path)
 
