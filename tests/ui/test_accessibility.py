@@ -6,12 +6,13 @@ import pytest
 import ui_samples
 from control_walk import controls, doubled_mnemonics, doubled_shortcuts, lacking
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QMenu, QWidget
+from PySide6.QtWidgets import QDialog, QMenu, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 
+from qgui.core import decisions
 from qgui.core.fitting import Misfit
 from qgui.core.messages import Failed
-from qgui.core.recipe import DataReference
+from qgui.core.recipe import DataReference, Mode, ModelReference
 from qgui.core.results import BackendTiming
 from qgui.ui.actions import ActionId
 from qgui.ui.dialogs.backends import BackendDialog
@@ -56,6 +57,22 @@ def test_that_every_control_of_a_dialog_is_named_and_explained(qtbot: QtBot, ope
     assert doubled_shortcuts(dialog) == []
     assert dialog.objectName()
     assert dialog.windowTitle()
+
+
+def test_that_the_questions_before_leaving_are_named_and_explained(qtbot: QtBot, window: MainWindow) -> None:
+    with qtbot.waitSignal(window.workflow.step_finished, check_params_cb=lambda step: step == "data"):
+        window.open_model(ModelReference("example:slow"), DataReference("example:digits"))
+    window.document.decide("Mode", ["head"], decisions.mode_edit(Mode.FLOAT, "x86"))
+    window.close()
+    with qtbot.waitSignal(window.client.progressed):
+        window.workflow.calibrate()
+    window.close()
+    for name in ("unsavedBox", "runningJobBox"):
+        box = window.findChild(QMessageBox, name)
+        assert box is not None
+        assert "\n".join(lacking(box)) == ""
+        box.reject()
+    window.client.abandon()
 
 
 def test_that_every_control_of_the_start_page_is_named_and_explained(window: MainWindow) -> None:
