@@ -27,6 +27,7 @@ class ActionId(enum.Enum):
     UNDO = "undo"
     REDO = "redo"
     RULES = "rules"
+    DECIDE = "decide"
     FILTER = "filter"
     SELECT_MATCHING = "selectMatching"
     CALIBRATE = "calibrate"
@@ -37,6 +38,7 @@ class ActionId(enum.Enum):
     MEASURE_BACKENDS = "measureBackends"
     BENCHMARKS = "benchmarks"
     CANCEL = "cancel"
+    RESET_LAYOUT = "resetLayout"
     PREFERENCES = "preferences"
     PALETTE = "palette"
     GUIDE = "guide"
@@ -76,7 +78,7 @@ def action_texts() -> dict[ActionId, ActionText]:
             tr("&Open recipe…"), tr("Open recipe"), tr("Open decisions saved as a .qgui file."), "open-recipe", key.Open
         ),
         ActionId.APPLY_RECIPE: ActionText(
-            tr("&Apply recipe to this model…"),
+            tr("Apply rec&ipe to this model…"),
             tr("Apply recipe"),
             tr("Take the decisions of a .qgui file, perhaps of another model, for the open model."),
         ),
@@ -103,11 +105,18 @@ def action_texts() -> dict[ActionId, ActionText]:
         ActionId.UNDO: ActionText(tr("&Undo"), tr("Undo"), tr("Take the last decision back."), "undo", key.Undo),
         ActionId.REDO: ActionText(tr("&Redo"), tr("Redo"), tr("Take the undone decision again."), "redo", key.Redo),
         ActionId.RULES: ActionText(
-            tr("Rules by &pattern…"),
+            tr("Ru&les by pattern…"),
             tr("Rules"),
             tr("Decide for all layers of a type, or whose path begins alike."),
             "",
             "Ctrl+R",
+        ),
+        ActionId.DECIDE: ActionText(
+            tr("&Decide layer by layer"),
+            tr("Recipe"),
+            tr("Go to the layer table, where every layer gets its mode."),
+            "layers",
+            "Ctrl+L",
         ),
         ActionId.FILTER: ActionText(
             tr("&Filter layers"), tr("Filter"), tr("Put the cursor into the layer filter."), "filter", key.Find
@@ -155,7 +164,7 @@ def action_texts() -> dict[ActionId, ActionText]:
             "Ctrl+E",
         ),
         ActionId.MEASURE_BACKENDS: ActionText(
-            tr("Measure &backends…"),
+            tr("Measure backen&ds…"),
             tr("Measure backends"),
             tr("Time the quantized model on every backend of this machine and offer the fastest."),
             "star",
@@ -168,6 +177,12 @@ def action_texts() -> dict[ActionId, ActionText]:
         ),
         ActionId.CANCEL: ActionText(
             tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
+        ),
+        ActionId.RESET_LAYOUT: ActionText(
+            tr("&Reset layout"),
+            tr("Reset layout"),
+            tr("Put the layer table and the inspector back where they stood at first."),
+            "reset-view",
         ),
         ActionId.PREFERENCES: ActionText(
             tr("&Preferences…"),

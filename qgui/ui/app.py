@@ -122,6 +122,6 @@ def _show_uncaught_errors(window: MainWindow) -> None:
             ),
             details=details,
         )
-        QTimer.singleShot(0, window, lambda: window.show_failure(failure))
+        QTimer.singleShot(0, window, lambda: window.asking.show_failure(failure))
 
     sys.excepthook = hook

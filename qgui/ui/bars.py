@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from qgui.core.results import MachineDescription
 from qgui.ui.actions import ActionId, Actions
 from qgui.ui.layer_panel import LayerPanel
+from qgui.ui.step_strip import StepStrip
 from qgui.ui.theme import Theme, ThemeName
 
 
@@ -43,8 +44,8 @@ class BackendBox(QComboBox):
         self.setObjectName("backendBox")
         self.setAccessibleName(self.tr("Backend"))
         self.setToolTip(self.tr("PyTorch's quantized engine: the kernels that compute int8 on this machine."))
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.setMinimumContentsLength(8)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(7)
         self.activated.connect(self._on_activated)
 
     def show_backends(self, machine: MachineDescription | None, backend: str, can_measure: bool) -> None:
@@ -56,6 +57,7 @@ class BackendBox(QComboBox):
             for name in names:
                 self.addItem(name, name)
             self.addItem(self.tr("Measure backends…"), None)
+            self.view().setMinimumWidth(self.view().sizeHintForColumn(0) + self.fontMetrics().height())
         self.setCurrentIndex(names.index(backend) if backend in names else 0)
         item = self.model().index(len(names), 0)
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if can_measure else Qt.ItemFlag.NoItemFlags
@@ -75,7 +77,7 @@ class BackendBox(QComboBox):
 
 
 class WindowBar(QToolBar):
-    """The toolbar, in the order of the work; the next step stands out.
+    """The toolbar: the steps of the work, and what is at hand in all of them.
 
     Args:
         actions: The window's actions.
@@ -92,9 +94,7 @@ class WindowBar(QToolBar):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._actions = actions
         self._theme = theme
-        self._next: ActionId | None = None
         self.setObjectName("toolBar")
         self.setWindowTitle(self.tr("Toolbar"))
         self.setMovable(False)
@@ -102,18 +102,15 @@ class WindowBar(QToolBar):
         self.setIconSize(QSize(side, side))
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        self.steps = StepStrip(actions, theme, self)
+        self.addWidget(self.steps)
+        self.addAction(actions[ActionId.TRAIN])
         self.backend = BackendBox(self)
-        for name in (ActionId.OPEN_MODEL, ActionId.OPEN_DATA):
-            self.addAction(actions[name])
-        self.addSeparator()
         caption = QLabel(self.tr("Backend"), self)
         caption.setBuddy(self.backend)
         caption.setContentsMargins(4, 0, 4, 0)
         self.addWidget(caption)
         self.addWidget(self.backend)
-        self.addSeparator()
-        for name in (ActionId.CALIBRATE, ActionId.QUANTIZE, ActionId.TRAIN, ActionId.COMPARE, ActionId.EXPORT):
-            self.addAction(actions[name])
         spring = QWidget(self)
         spring.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.addWidget(spring)
@@ -144,38 +141,8 @@ class WindowBar(QToolBar):
         assert isinstance(button, QToolButton)
         return button
 
-    def emphasize(self, name: ActionId | None) -> None:
-        """Let the next step stand out."""
-        previous, self._next = self._next, name
-        for which in {previous, name} - {None}:
-            self._paint(which)
-
-    def _paint(self, name: ActionId | None) -> None:
-        button = self.widgetForAction(self._actions[name]) if name is not None else None
-        if not isinstance(button, QToolButton) or name is None:
-            return
-        emphasized = name is self._next and self._actions[name].isEnabled()
-        button.setProperty("nextStep", emphasized)
-        button.style().unpolish(button)
-        button.style().polish(button)
-        colour = self._theme.colours.on_accent if emphasized else ""
-        button.setIcon(self._theme.icon(ICONS[name], colour))
-
     def _draw(self) -> None:
         self.theme_button.setIcon(self._theme.icon("theme"))
-        self._paint(self._next)
-
-
-#: Icons of the actions that can be the next step.
-ICONS = {
-    ActionId.OPEN_MODEL: "open-model",
-    ActionId.OPEN_DATA: "open-data",
-    ActionId.CALIBRATE: "calibrate",
-    ActionId.QUANTIZE: "quantize",
-    ActionId.TRAIN: "train",
-    ActionId.COMPARE: "compare",
-    ActionId.EXPORT: "export",
-}
 
 
 def theme_menu(theme: Theme, choose: Callable[[ThemeName], None], parent: QWidget) -> QMenu:
@@ -214,7 +181,16 @@ def fill_menu_bar(
                  ActionId.CLOSE_MODEL, ActionId.QUIT):  # fmt: skip
         _add(file_menu, actions, name)
     edit = bar.addMenu(window.tr("&Edit"))
-    for name in (ActionId.UNDO, ActionId.REDO, None, ActionId.RULES, None, ActionId.FILTER, ActionId.SELECT_MATCHING):
+    for name in (
+        ActionId.UNDO,
+        ActionId.REDO,
+        None,
+        ActionId.DECIDE,
+        ActionId.RULES,
+        None,
+        ActionId.FILTER,
+        ActionId.SELECT_MATCHING,
+    ):
         _add(edit, actions, name)
     edit.addSeparator()
     edit.addMenu(steps)
@@ -228,6 +204,8 @@ def fill_menu_bar(
     layers.view.fill_menu(order)
     order.aboutToShow.connect(lambda: layers.view.fill_menu(order))
     view.addMenu(themes)
+    view.addSeparator()
+    _add(view, actions, ActionId.RESET_LAYOUT)
     model = bar.addMenu(window.tr("&Model"))
     model.setObjectName("modelMenu")
     layers.menu.fill(model)

@@ -63,6 +63,7 @@ class BenchmarkPanel(QWidget):
         self._column.setSpacing(6)
         area = QScrollArea(self)
         area.setObjectName("benchmarkScroll")
+        area.setAccessibleName(self.tr("Published tables"))
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setWidget(inside)

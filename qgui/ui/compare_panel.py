@@ -95,6 +95,7 @@ class ComparePanel(QWidget):
         self.notes.setProperty("faint", True)
         self.tabs = QTabWidget(self)
         self.tabs.setObjectName("compareTabs")
+        self.tabs.setAccessibleName(self.tr("Views of the comparison"))
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self._build_overview(), self.tr("Overview"))
         self.tabs.addTab(self._build_layers(), self.tr("Layers"))
@@ -183,6 +184,7 @@ class ComparePanel(QWidget):
         grid.addWidget(self.notes, 3, 0, 1, 4)
         scroll = QScrollArea(self)
         scroll.setObjectName("compareOverview")
+        scroll.setAccessibleName(self.tr("Overview of the comparison"))
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -210,6 +212,9 @@ class ComparePanel(QWidget):
         self.quantity.addItems([self.tr("SQNR of each layer"), self.tr("Latency of each layer")])
         self.quantity.currentIndexChanged.connect(self._show_layer_plot)
         self.layer_table = self._table("layerResults", self.tr("Layers"), body)
+        self.layer_table.setAccessibleDescription(
+            self.tr("SQNR and time of each layer, float against quantized; a header sorts.")
+        )
         self.layer_table.setModel(self.layers)
         self.layer_table.setSortingEnabled(True)
         header = self.layer_table.horizontalHeader()
@@ -232,6 +237,7 @@ class ComparePanel(QWidget):
     def _build_numbers(self) -> QWidget:
         body = QWidget(self)
         table = self._table("quantities", self.tr("All numbers"), body)
+        table.setAccessibleDescription(self.tr("Every measured number, float against quantized, with its spread."))
         table.setModel(self.quantities)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         table.horizontalHeader().setStretchLastSection(True)

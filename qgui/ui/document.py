@@ -102,6 +102,7 @@ class Document(QObject):
         self.comparison: Comparison | None = None
         self.measured: MeasuredActivations | None = None
         self.exports: tuple[ExportResult, ...] = ()
+        self._exported = ""
         self.path: Path | None = None
         self._digest: str | None = None
         self._layers: dict[str, Layer] = {}
@@ -297,8 +298,9 @@ class Document(QObject):
             self.results_changed.emit()
 
     def set_exports(self, exports: tuple[ExportResult, ...]) -> None:
-        """Take the list of exported files."""
+        """Take the list of exported files; they hold the quantized model as it is now."""
         self.exports = exports
+        self._exported = self.result.recipe_hash if self.result is not None else self.digest
         self.results_changed.emit()
 
     @property
@@ -336,6 +338,11 @@ class Document(QObject):
     def comparison_stale(self) -> bool:
         """Whether a comparison exists of a model that these decisions would not make."""
         return self.comparison is not None and (self._void or self.comparison.recipe_hash != self.digest)
+
+    @property
+    def exports_stale(self) -> bool:
+        """Whether files were exported of a model that these decisions would not make."""
+        return bool(self.exports) and (self._void or self._exported != self.digest)
 
     @property
     def measured_stale(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QAbstractButton, QDialog, QFileDialog, QMessageBox, QWidget
 
 from qgui.core.errors import QguiError
 from qgui.ui import settings as options
@@ -155,7 +155,9 @@ class Filing(QObject):
     def _ask_about_job(self, then: Then) -> None:
         box = self._question("runningJobBox", self.tr("A job is still running."), self.tr("Cancel it and go on?"))
         stop = box.addButton(self.tr("Cancel the job"), QMessageBox.ButtonRole.AcceptRole)
-        box.addButton(self.tr("Keep working"), QMessageBox.ButtonRole.RejectRole)
+        stay = box.addButton(self.tr("Keep working"), QMessageBox.ButtonRole.RejectRole)
+        _explain(stop, "runningJobCancel", self.tr("Stop the job; your decisions stay."))
+        _explain(stay, "runningJobStay", self.tr("Let the job go on."))
 
         def decided() -> None:
             if box.clickedButton() is stop:
@@ -170,6 +172,12 @@ class Filing(QObject):
         buttons = QMessageBox.StandardButton
         box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
         box.setDefaultButton(buttons.Save)
+        for button, part, sentence in (
+            (buttons.Save, "Save", self.tr("Save the decisions, then go on.")),
+            (buttons.Discard, "Discard", self.tr("Go on without the decisions.")),
+            (buttons.Cancel, "Cancel", self.tr("Stay here with the decisions.")),
+        ):
+            _explain(box.button(button), f"unsaved{part}", sentence)
 
         def decided() -> None:
             pressed = box.standardButton(box.clickedButton())
@@ -193,6 +201,12 @@ class Filing(QObject):
     def _ask(self, box: QMessageBox, decided: Callable[[], None]) -> None:
         box.finished.connect(lambda _: decided())
         show(box)
+
+
+def _explain(button: QAbstractButton, name: str, sentence: str) -> None:
+    button.setObjectName(name)
+    button.setAccessibleName(button.text().replace("&", ""))
+    button.setToolTip(sentence)
 
 
 def show(dialog: QDialog) -> None:

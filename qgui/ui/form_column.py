@@ -11,13 +11,15 @@ class FormColumn(QScrollArea):
 
     Args:
         name: Object name.
+        title: What the form is about.
         form: What is scrolled; belongs to the column from now on.
         parent: Qt parent.
     """
 
-    def __init__(self, name: str, form: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, title: str, form: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(name)
+        self.setAccessibleName(title)
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

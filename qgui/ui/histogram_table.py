@@ -94,6 +94,7 @@ class HistogramTable(QTableView):
         super().__init__(parent)
         self.setObjectName("histogramTable")
         self.setAccessibleName(self.tr("Histogram as a table"))
+        self.setAccessibleDescription(self.tr("The bins of the plot with their bounds and how many values each holds."))
         self.setModel(model)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

@@ -47,7 +47,9 @@ class LayerView(QTreeView):
         self._unfolding = False
         self.setObjectName("layerView")
         self.setAccessibleName(self.tr("Layers"))
-        self.setToolTip("")
+        self.setAccessibleDescription(
+            self.tr("Every layer with mode, observer, SQNR and time; F2 changes a cell, the menu key lists what else.")
+        )
         self.setUniformRowHeights(True)
         self.setAlternatingRowColors(True)
         self.setAllColumnsShowFocus(True)

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
+from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import (
-    QDockWidget,
     QMainWindow,
     QStackedWidget,
-    QWidget,
 )
 
 from qgui.core import advice
-from qgui.core.fitting import Misfit
-from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
-from qgui.core.results import BackendTiming, MachineDescription
+from qgui.core.results import MachineDescription
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
+from qgui.ui.asking import Asking
 from qgui.ui.bars import WindowBar, fill_menu_bar
-from qgui.ui.dialogs.backends import BackendDialog
-from qgui.ui.dialogs.export import ExportDialog
-from qgui.ui.dialogs.failure import ConsentDialog, FailureDialog, TrustDialog
-from qgui.ui.dialogs.misfits import MisfitDialog
-from qgui.ui.dialogs.open_data import OpenDataDialog
 from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.dialogs.preferences import Applied, PreferencesDialog
-from qgui.ui.dialogs.rules import RulesDialog
-from qgui.ui.document import SUFFIX, Document
+from qgui.ui.docks import Docks
+from qgui.ui.document import Document
+from qgui.ui.drops import Drop, DropKind, Drops, judged
 from qgui.ui.examples import Example
 from qgui.ui.filing import Filing, show
 from qgui.ui.help import Help
 from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
+from qgui.ui.notices import LongWorkNotice
 from qgui.ui.recovery import Autosave
 from qgui.ui.report_file import NAME as REPORT
 from qgui.ui.report_file import ReportFile
@@ -46,12 +41,12 @@ from qgui.ui.speed_work import SpeedWork
 from qgui.ui.start_page import StartPage
 from qgui.ui.status_line import StatusLine
 from qgui.ui.step_boxes import StepMenu
-from qgui.ui.steps import next_step, reasons_against
+from qgui.ui.steps import next_step, reasons_against, steps_now
 from qgui.ui.theme import Theme, ThemeName
 from qgui.ui.training_work import TrainingWork
 from qgui.ui.workbench import Workbench, load_panels
 from qgui.ui.worker_client import WorkerClient, WorkerState
-from qgui.ui.workflow import Then, Workflow
+from qgui.ui.workflow import Workflow
 
 if TYPE_CHECKING:
     from qgui.ui.benchmark_panel import BenchmarkPanel
@@ -87,10 +82,10 @@ class MainWindow(QMainWindow):
         checkpoints = state_folder / "training" if state_folder is not None else None
         self.training = TrainingWork(self.document, self.client, self.workflow, checkpoints, self)
         self.speed = SpeedWork(self.document, self.client, self.workflow, settings, self)
-        self.speed.export_wanted.connect(self.ask_for_export)
         self.report = ReportFile(self.document, self.training, self.speed, settings, self)
         self.autosave = Autosave(self.document, state_folder, self)
         self.filing = Filing(self, self.document, self.workflow, self.client, settings, self.autosave)
+        self.notices = LongWorkNotice(self, self.client, self.workflow)
         self.help = Help(self, theme, self.document)
         self.benchmarks: BenchmarkPanel | None = None
         self._painted = False
@@ -101,12 +96,14 @@ class MainWindow(QMainWindow):
         self._closing = False
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
-        self._build_docks()
+        self.asking = Asking(self, self.document, self.workflow, settings, theme, self.workbench.log_panel)
+        self.docks = Docks(self, self.layer_panel, self.inspector, settings)
         self._build_bars()
         self._connect_actions()
         self._connect()
-        self.setAcceptDrops(True)
-        self._restore_layout()
+        self.drops = Drops(self, self._judge)
+        self.drops.dropped.connect(self.open_dropped)
+        self.docks.restore()
         self._refresh_page()
         self._refresh_actions()
 
@@ -125,29 +122,10 @@ class MainWindow(QMainWindow):
         self.pages.addWidget(self.workbench)
         self.setCentralWidget(self.pages)
 
-    def _build_docks(self) -> None:
-        self.layer_dock = self._dock("layerDock", self.tr("Layers"), self.layer_panel)
-        self.inspector_dock = self._dock("inspectorDock", self.tr("Inspector"), self.inspector)
-        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.layer_dock)
-        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
-        width = self.fontMetrics().averageCharWidth()
-        self.layer_panel.setMinimumWidth(40 * width)
-
-    def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
-        dock = QDockWidget(title, self)
-        dock.setObjectName(name)
-        dock.setAccessibleName(title)
-        dock.setWidget(widget)
-        return dock
-
     def _build_bars(self) -> None:
         self.bar = WindowBar(self.actions_by_id, self.theme, self.choose_theme, self)
         self.addToolBar(self.bar)
-        views = [self.layer_dock.toggleViewAction(), self.inspector_dock.toggleViewAction()]
-        for action, tip in zip(
-            views, (self.tr("Show or hide the layer table."), self.tr("Show or hide the inspector.")), strict=True
-        ):
-            action.setToolTip(tip)
+        views = self.docks.view_actions()
         show_log = QAction(self.tr("&Log"), self)
         show_log.setObjectName("showLog")
         show_log.setToolTip(self.tr("Show what the engine said."))
@@ -162,7 +140,7 @@ class MainWindow(QMainWindow):
     def _connect_actions(self) -> None:
         slots = {
             ActionId.OPEN_MODEL: self.ask_for_model,
-            ActionId.OPEN_DATA: self.ask_for_data,
+            ActionId.OPEN_DATA: self.asking.ask_for_data,
             ActionId.OPEN_RECIPE: self.filing.ask_for_recipe,
             ActionId.APPLY_RECIPE: self.filing.ask_for_other_recipe,
             ActionId.RULES: self.ask_for_rules,
@@ -173,16 +151,18 @@ class MainWindow(QMainWindow):
             ActionId.QUIT: self.close,
             ActionId.UNDO: self.document.undo_stack.undo,
             ActionId.REDO: self.document.undo_stack.redo,
+            ActionId.DECIDE: self.decide,
             ActionId.FILTER: self.layer_panel.focus_filter,
             ActionId.SELECT_MATCHING: self.layer_panel.select_matching,
             ActionId.CALIBRATE: self.workflow.calibrate,
             ActionId.QUANTIZE: self.workflow.quantize,
             ActionId.TRAIN: self.train,
             ActionId.COMPARE: self.compare,
-            ActionId.EXPORT: self.ask_for_export,
+            ActionId.EXPORT: self.asking.ask_for_export,
             ActionId.MEASURE_BACKENDS: self.workflow.measure_backends,
             ActionId.BENCHMARKS: self.show_benchmarks,
             ActionId.CANCEL: self.workflow.cancel,
+            ActionId.RESET_LAYOUT: self.reset_layout,
             ActionId.PREFERENCES: self.ask_for_preferences,
             ActionId.PALETTE: self.help.find_action,
             ActionId.GUIDE: self.help.explain,
@@ -214,18 +194,21 @@ class MainWindow(QMainWindow):
         workflow.progressed.connect(self.status.show_progress)
         client.ready.connect(self._on_ready)
         client.replaced.connect(lambda why: self.workbench.log_panel.add("warning", why))
-        workflow.failed.connect(self.show_failure)
-        self.filing.failed.connect(self.show_failure)
+        workflow.failed.connect(self.asking.show_failure)
+        self.filing.failed.connect(self.asking.show_failure)
         self.filing.saved.connect(self._on_done)
         self.filing.leftovers_found.connect(self.start_page.show_leftover)
-        workflow.trust_needed.connect(self.ask_for_trust)
-        workflow.consent_needed.connect(self.ask_for_consent)
+        workflow.trust_needed.connect(self.asking.ask_for_trust)
+        workflow.consent_needed.connect(self.asking.ask_for_consent)
         workflow.done.connect(self._on_done)
-        workflow.backends_measured.connect(self.show_backends)
+        self.speed.export_wanted.connect(self.asking.ask_for_export)
+        workflow.backends_measured.connect(self.asking.show_backends)
         workflow.exported.connect(lambda folder: self.report.write(folder / REPORT))
         self.report.written.connect(lambda path: self._on_done(self.tr("Report: {path}").format(path=path)))
-        self.report.failed.connect(self.show_failure)
-        workflow.misfits_found.connect(self.show_misfits)
+        self.report.failed.connect(self.asking.show_failure)
+        self.workbench.log_panel.saved.connect(self._on_done)
+        self.workbench.log_panel.failed.connect(self.asking.show_failure)
+        workflow.misfits_found.connect(self.asking.show_misfits)
         workflow.step_finished.connect(self._on_step)
         self.training.began.connect(self.workbench.show_training)
         self.layer_panel.selection_changed.connect(self._on_selection)
@@ -286,8 +269,7 @@ class MainWindow(QMainWindow):
     def _refresh_page(self) -> None:
         opened = self.document.model is not None
         self.pages.setCurrentIndex(1 if opened else 0)
-        self.layer_dock.setVisible(opened)
-        self.inspector_dock.setVisible(opened)
+        self.docks.show(opened)
         self.workbench.notice.hide()
         if not opened:
             self.start_page.show_recent(self.settings.recent())
@@ -324,7 +306,7 @@ class MainWindow(QMainWindow):
         backend = self.document.recipe.backend
         self.bar.backend.show_backends(self.document.machine, backend, ActionId.MEASURE_BACKENDS not in reasons)
         following = None if busy else next_step(self.document)
-        self.bar.emphasize(following[0] if following else None)
+        self.bar.steps.show_steps(steps_now(self.document))
         threads = self.settings.get(options.THREADS)
         self.status.show_engine(self.client.state, self.document.machine, backend, threads)
         self.status.show_data(self.document.data)
@@ -406,9 +388,12 @@ class MainWindow(QMainWindow):
             work.told.connect(self._on_done)
             self.pages.addWidget(self.benchmarks)
         self.benchmarks.open()
-        self.layer_dock.hide()
-        self.inspector_dock.hide()
+        self.docks.show(False)
         self.pages.setCurrentWidget(self.benchmarks)
+
+    def reset_layout(self) -> None:
+        """Put layer table and inspector back where they stood at first."""
+        self.docks.reset(self.document.model is not None and self.pages.currentWidget() is self.workbench)
 
     def choose_theme(self, name: ThemeName) -> None:
         """Apply a theme and remember it."""
@@ -422,69 +407,22 @@ class MainWindow(QMainWindow):
         applied = Applied(self.choose_theme, self.client.limit_memory, self.workbench.follow_settings)
         show(PreferencesDialog(self.settings, self.document.machine, applied, self))
 
-    def ask_for_model(self) -> None:
-        """Let the person choose a model."""
+    def ask_for_model(self, code: str = "") -> None:
+        """Let the person choose a model, in a Python file where one is given."""
 
         def ask() -> None:
             dialog = OpenModelDialog(self)
+            if code:
+                dialog.offer_code(code)
             dialog.chosen.connect(self.open_model)
             show(dialog)
 
         self.filing.leave(ask)
 
-    def ask_for_data(self) -> None:
-        """Let the person choose data."""
-        self._data_dialog()
-
-    def _data_dialog(self) -> OpenDataDialog | None:
-        if self.document.model is None:
-            return None
-        dialog = OpenDataDialog(self.document.model, self.document.recipe.data, self)
-        dialog.chosen.connect(self.workflow.open_data)
-        show(dialog)
-        return dialog
-
-    def ask_for_export(self) -> None:
-        """Let the person choose folder and formats."""
-        show(ExportDialog(self.document, self.workflow, self.settings, self))
-
-    def ask_for_trust(self, failure: Failed, go_on: Then) -> None:
-        """Ask whether code that a file holds may run."""
-        dialog = TrustDialog(failure, self.theme, self)
-        dialog.accepted.connect(lambda: dialog.remember(self.settings))
-        dialog.accepted.connect(go_on)
-        show(dialog)
-
-    def ask_for_consent(self, failure: Failed, go_on: Then) -> None:
-        """Ask whether ranges may come from the finite values only."""
-        self.workbench.log_panel.add("warning", f"{failure.what}: {failure.why}")
-        dialog = ConsentDialog(failure, self.theme, self)
-        dialog.accepted.connect(go_on)
-        show(dialog)
-
-    def show_failure(self, failure: Failed) -> None:
-        """Show what failed."""
-        self.workbench.log_panel.add("error", f"{failure.what}: {failure.why}")
-        show(FailureDialog(failure, self.theme, self))
-
-    def show_backends(self, timings: tuple[BackendTiming, ...]) -> None:
-        """Show measured backends and offer the fastest."""
-        dialog = BackendDialog(timings, self.document.recipe.backend, self)
-        dialog.chosen.connect(self.document.change_backend)
-        show(dialog)
-
     def ask_for_rules(self) -> None:
         """Let the person decide by pattern; a new rule begins with the type of the selected layer."""
         selected = self.document.layer(next(iter(self.layer_panel.selected_layers()), ""))
-        dialog = RulesDialog(self.document, selected.type if selected is not None else "", self)
-        dialog.decided.connect(self.document.change_patterns)
-        show(dialog)
-
-    def show_misfits(self, misfits: tuple[Misfit, ...], notes: tuple[str, ...]) -> None:
-        """Show what of a recipe does not fit the model, and keep it in the log."""
-        for misfit in misfits:
-            self.workbench.log_panel.add("warning", str(misfit))
-        show(MisfitDialog(misfits, notes, self))
+        self.asking.ask_for_rules(selected.type if selected is not None else "")
 
     # Opening
 
@@ -496,12 +434,35 @@ class MainWindow(QMainWindow):
         """Open a bundled example with its data."""
         self.filing.leave(lambda: self.open_model(ModelReference(example.source), DataReference(example.data)))
 
+    def _judge(self, paths: Sequence[str]) -> Drop:
+        reasons = reasons_against(self.document, self._busy_with())
+        return judged(paths, reasons.get(ActionId.OPEN_MODEL, ""), reasons.get(ActionId.OPEN_DATA, ""))
+
+    def open_dropped(self, drop: Drop) -> None:
+        """Open what fell onto the window."""
+        match drop.kind:
+            case DropKind.RECIPE:
+                self.filing.leave(lambda: self.filing.open_recipe(Path(drop.path)))
+            case DropKind.MODEL:
+                self.filing.leave(lambda: self.open_model(ModelReference(drop.path)))
+            case DropKind.CODE:
+                self.ask_for_model(drop.path)
+            case DropKind.FOLDER | DropKind.ARRAYS:
+                dialog = self.asking.ask_for_data()
+                if dialog is not None:
+                    (dialog.offer_npz if drop.kind is DropKind.ARRAYS else dialog.offer_folder)(drop.path)
+
     def open_recent(self, entry: RecentEntry) -> None:
         """Open what was open lately."""
         if entry.kind == "recipe":
             self.filing.leave(lambda: self.filing.open_recipe(Path(entry.text)))
         else:
             self.filing.leave(lambda: self.open_model(ModelReference(entry.text, entry.weights)))
+
+    def decide(self) -> None:
+        """Put the focus into the layer table."""
+        self._refresh_page()
+        self.layer_panel.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def train(self) -> None:
         """Train the layers in mode qat and show the panel."""
@@ -520,7 +481,7 @@ class MainWindow(QMainWindow):
             event.ignore()
             self.filing.leave(self.close_without_asking)
             return
-        self.settings.set_window(self.saveGeometry(), self.saveState())
+        self.docks.remember()
         self.settings.sync()
         self.autosave.forget()
         self.client.shut_down()
@@ -534,17 +495,6 @@ class MainWindow(QMainWindow):
 
     # Qt
 
-    def _restore_layout(self) -> None:
-        width = self.fontMetrics().averageCharWidth()
-        stored = self.settings.window()
-        if stored is None or not self.restoreGeometry(stored[0]) or not self.restoreState(stored[1]):
-            self.resize(max(1280, 200 * width), 800)
-            self.resizeDocks(
-                [self.layer_dock, self.inspector_dock],
-                [self.layer_panel.view.comfortable_width(), 41 * width],
-                Qt.Orientation.Horizontal,
-            )
-
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.StatusTip:
             # The status line shows jobs and hints; tooltips say what actions do.
@@ -556,26 +506,3 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             QTimer.singleShot(0, self, self.first_painted.emit)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if any(self._droppable(url.toLocalFile()) for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def _droppable(self, path: str) -> bool:
-        suffix = Path(path).suffix
-        if suffix in {SUFFIX, ".pt", ".pth"}:
-            return True
-        return self.document.model is not None and (suffix == ".npz" or Path(path).is_dir())
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        path = next(url.toLocalFile() for url in event.mimeData().urls() if self._droppable(url.toLocalFile()))
-        event.acceptProposedAction()
-        match Path(path).suffix:
-            case ".qgui":
-                self.filing.leave(lambda: self.filing.open_recipe(Path(path)))
-            case ".pt" | ".pth":
-                self.filing.leave(lambda: self.open_model(ModelReference(path)))
-            case suffix:
-                dialog = self._data_dialog()
-                if dialog is not None:
-                    (dialog.offer_npz if suffix == ".npz" else dialog.offer_folder)(path)

@@ -288,6 +288,9 @@ class ObserverTable(ChoiceTable):
         self._observers = model
         self._selected = 1
         self.setAccessibleName(self.tr("Observers"))
+        self.setAccessibleDescription(
+            self.tr("The range of each observer with SQNR and clipped share; Enter takes the one in the current row.")
+        )
         self.size_columns(["−4.444", "−4.444", "0.04444", "127", "★ 44.4", "0.00044", self.tr("✓ in use"), "▾"])
         model.modelReset.connect(self._make_room)
 

@@ -28,6 +28,7 @@ class StatusLine(QWidget):
         self.bar = QProgressBar(self)
         self.bar.setObjectName("statusProgress")
         self.bar.setAccessibleName(self.tr("Progress of the job"))
+        self.bar.setToolTip(self.tr("How far the job is; without a length while that is not known."))
         self.bar.setTextVisible(False)
         self.bar.setFixedWidth(self.fontMetrics().averageCharWidth() * 24)
         self.bar.setFixedHeight(max(8, self.fontMetrics().height() * 2 // 3))

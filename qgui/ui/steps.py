@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import enum
+from dataclasses import dataclass
+
 from PySide6.QtCore import QCoreApplication
 
 from qgui.core.recipe import Mode
@@ -32,6 +35,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
             ActionId.SAVE_AS,
             ActionId.SAVE_REPORT,
             ActionId.CLOSE_MODEL,
+            ActionId.DECIDE,
             ActionId.FILTER,
             ActionId.SELECT_MATCHING,
             ActionId.CALIBRATE,
@@ -78,7 +82,7 @@ def _reasons_with_model(document: Document) -> dict[ActionId, str]:
             reasons[action] = no_data
     elif model is not None and not model.tensors:
         reasons[ActionId.CALIBRATE] = tr("The model does not trace: dynamic quantization needs no calibration.")
-    if all(rule.mode is Mode.FLOAT for rule in document.recipe.rules.values()):
+    if _all_float(document):
         every_float = tr("Every layer is float: choose another mode for at least one.")
         for action in (ActionId.QUANTIZE, ActionId.COMPARE, ActionId.EXPORT, ActionId.MEASURE_BACKENDS):
             reasons.setdefault(action, every_float)
@@ -101,8 +105,8 @@ def next_step(document: Document) -> tuple[ActionId, str] | None:
         if document.needs_calibration:
             return ActionId.OPEN_DATA, tr("Next: open data to calibrate and compare with.")
         return ActionId.OPEN_DATA, tr("Next: open data to compare with.")
-    if all(rule.mode is Mode.FLOAT for rule in document.recipe.rules.values()):
-        return None
+    if _all_float(document):
+        return ActionId.DECIDE, tr("Next: choose a mode other than float for at least one layer.")
     if document.needs_calibration and document.ranges is None:
         return ActionId.CALIBRATE, tr("Next: calibrate, to see what each observer would choose.")
     if document.must_calibrate:
@@ -116,4 +120,116 @@ def next_step(document: Document) -> tuple[ActionId, str] | None:
         return ActionId.COMPARE, tr("Next: compare with the float model.")
     if not document.exports:
         return ActionId.EXPORT, tr("Next: export, or sort the layers by SQNR and decide again.")
+    if document.exports_stale:
+        return ActionId.EXPORT, tr("The exported files hold earlier decisions: export again.")
     return None
+
+
+def _all_float(document: Document) -> bool:
+    return all(rule.mode is Mode.FLOAT for rule in document.recipe.rules.values())
+
+
+class StepState(enum.Enum):
+    """How far a step of the job is."""
+
+    DONE = "done"
+    NEXT = "next"
+    STALE = "stale"
+    WAITING = "waiting"
+    UNNEEDED = "unneeded"
+
+
+@dataclass(frozen=True)
+class StepNow:
+    """A step of the job as it is now.
+
+    Attributes:
+        action: What does it.
+        state: How far it is.
+        sentence: What was done, what is to be done, or why it is not needed.
+        following: Whether it is the one to do now.
+    """
+
+    action: ActionId
+    state: StepState
+    sentence: str
+    following: bool = False
+
+
+#: The steps of the whole job, in their order.
+STEPS = (
+    ActionId.OPEN_MODEL,
+    ActionId.OPEN_DATA,
+    ActionId.DECIDE,
+    ActionId.CALIBRATE,
+    ActionId.QUANTIZE,
+    ActionId.COMPARE,
+    ActionId.EXPORT,
+)
+
+
+def step_title(action: ActionId) -> str:
+    """Return what a step is called."""
+    return {
+        ActionId.OPEN_MODEL: tr("Model"),
+        ActionId.OPEN_DATA: tr("Data"),
+        ActionId.DECIDE: tr("Recipe"),
+        ActionId.CALIBRATE: tr("Calibrate"),
+        ActionId.QUANTIZE: tr("Quantize"),
+        ActionId.COMPARE: tr("Compare"),
+        ActionId.EXPORT: tr("Export"),
+    }[action]
+
+
+def state_word(state: StepState) -> str:
+    """Return what a state is called."""
+    return {
+        StepState.DONE: tr("done"),
+        StepState.NEXT: tr("next"),
+        StepState.STALE: tr("stale"),
+        StepState.WAITING: tr("not yet"),
+        StepState.UNNEEDED: tr("not needed"),
+    }[state]
+
+
+def steps_now(document: Document) -> tuple[StepNow, ...]:
+    """Return how far each step of the job is; at most one of them is the one to do now."""
+    following = next_step(document)
+    found = []
+    for action in STEPS:
+        state, sentence = _state_of(document, action)
+        if following is not None and action is following[0]:
+            state = StepState.STALE if state is StepState.STALE else StepState.NEXT
+            found.append(StepNow(action, state, following[1], following=True))
+        else:
+            found.append(StepNow(action, state, sentence))
+    return tuple(found)
+
+
+def _state_of(document: Document, action: ActionId) -> tuple[StepState, str]:
+    match action:
+        case ActionId.OPEN_MODEL if document.model is not None:
+            return StepState.DONE, tr("Open: {title}.").format(title=document.model.title)
+        case ActionId.OPEN_DATA if document.data is not None:
+            return StepState.DONE, tr("Open: {source}.").format(source=document.data.source)
+        case ActionId.DECIDE if document.model is not None and not _all_float(document):
+            return StepState.DONE, tr("Every layer has a mode; each can still be changed.")
+        case ActionId.CALIBRATE if document.model is not None and not document.needs_calibration:
+            return StepState.UNNEEDED, tr("No layer needs ranges from data.")
+        case ActionId.CALIBRATE:
+            return _made(document.ranges is not None, bool(document.statistics_stale))
+        case ActionId.QUANTIZE:
+            return _made(document.result is not None, document.result_stale)
+        case ActionId.COMPARE:
+            return _made(document.comparison is not None, document.comparison_stale)
+        case ActionId.EXPORT:
+            return _made(bool(document.exports), document.exports_stale)
+    return StepState.WAITING, ""
+
+
+def _made(exists: bool, stale: bool) -> tuple[StepState, str]:
+    if not exists:
+        return StepState.WAITING, ""
+    if stale:
+        return StepState.STALE, tr("Belongs to earlier decisions.")
+    return StepState.DONE, tr("Belongs to the present decisions.")

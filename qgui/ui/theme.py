@@ -268,6 +268,7 @@ def style_sheet(colours: Colours) -> str:
 QToolTip {{ color: {colours.text}; background: {colours.base}; border: 1px solid {colours.line}; padding: 3px; }}
 QToolBar {{ border: none; border-bottom: 1px solid {colours.line}; padding: 3px; spacing: 2px; }}
 QToolBar QToolButton {{ padding: 3px 5px; border-radius: 4px; border: 1px solid transparent; }}
+QToolBar #workSteps QToolButton {{ padding: 3px 2px; }}
 QToolBar QToolButton:hover:enabled {{ background: {mixed(colours.text, colours.window, 0.08)}; }}
 QToolBar QToolButton:pressed {{ background: {mixed(colours.text, colours.window, 0.15)}; }}
 QToolBar QToolButton:focus {{ border-color: {colours.accent}; }}
@@ -282,6 +283,9 @@ QPushButton[primary="true"]:disabled {{ background: {mixed(colours.text, colours
 QFrame[card="true"] {{ background: {colours.base}; border: 1px solid {colours.line}; border-radius: 6px; }}
 QFrame[banner="hint"] {{ background: {colours.accent_soft}; border-radius: 4px; }}
 QFrame[banner="warning"] {{ background: {colours.warning_soft}; border-radius: 4px; }}
+#dropHint {{ background: {colours.accent_soft}; border: 3px dashed {colours.accent};
+  border-radius: 10px; }}
+#dropHint[useful="false"] {{ background: {colours.warning_soft}; border: 3px solid {colours.bad}; }}
 QLabel[faint="true"] {{ color: {colours.faint}; }}
 QLabel[good="true"] {{ color: {colours.good}; }}
 QLabel[bad="true"] {{ color: {colours.bad}; }}
@@ -289,5 +293,10 @@ QCheckBox::indicator:unchecked:enabled {{ border: 1px solid {colours.faint}; bor
   background: {colours.base}; width: 12px; height: 12px; }}
 QGroupBox {{ border: none; border-top: 1px solid {colours.line}; margin-top: 1.3em; padding-top: 7px; }}
 QGroupBox::title {{ subcontrol-origin: margin; subcontrol-position: top left; color: {colours.faint}; }}
+QTabBar::tab {{ padding: 4px 12px; border: 1px solid transparent; border-bottom: 3px solid transparent;
+  color: {colours.faint}; }}
+QTabBar::tab:hover {{ color: {colours.text}; background: {mixed(colours.text, colours.window, 0.06)}; }}
+QTabBar::tab:selected {{ color: {colours.text}; border-bottom-color: {colours.accent}; }}
+QTabBar::tab:selected:focus {{ border-color: {colours.accent}; }}
 QStatusBar::item {{ border: none; }}
 """

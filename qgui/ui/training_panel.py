@@ -88,6 +88,7 @@ class TrainingPanel(QWidget):
         tr = self.tr
         self.start = self._button("start", tr("Start"), self.training_wanted.emit)
         self.start.setProperty("primary", True)
+        self.start.setMinimumWidth(self.start.minimumWidth() + self.fontMetrics().height())
         self.pause = self._button("pause", tr("Pause"), self._work.pause)
         self.resume = self._button("resume", tr("Resume"), self._resume)
         self.cancel = self._button("cancel", tr("Cancel"), self._work.cancel)
@@ -99,7 +100,7 @@ class TrainingPanel(QWidget):
         row.addWidget(self.measure)
         self.help_button = QToolButton(self)
         self.help_button.setObjectName("trainingHelpButton")
-        self.help_button.setText(tr("When is training worth it?"))
+        self.help_button.setText("?")
         self.help_button.setAccessibleName(tr("When is training worth it?"))
         self.help_button.setToolTip(tr("Say when training is worth it and what its curves mean."))
         self.help_button.setCheckable(True)
@@ -112,6 +113,8 @@ class TrainingPanel(QWidget):
         button = QPushButton(text, self)
         button.setObjectName(f"training_{name}")
         button.setAccessibleName(text)
+        # Narrower than the style would have it, so that the row fits beside both docks in a small window.
+        button.setMinimumWidth(self.fontMetrics().horizontalAdvance(text) + self.fontMetrics().height() * 3 // 2)
         button.clicked.connect(lambda _=False: slot())
         return button
 
@@ -120,7 +123,7 @@ class TrainingPanel(QWidget):
         split.setObjectName("trainingSplitter")
         split.setChildrenCollapsible(False)
         self.form.show_settings(self._document.recipe.training, 1000, True, ())
-        split.addWidget(FormColumn("trainingFormScroll", self.form, split))
+        split.addWidget(FormColumn("trainingFormScroll", self.tr("Settings of the training"), self.form, split))
         split.addWidget(self._build_plots())
         split.setStretchFactor(1, 1)
         split.setSizes([1, 1000])
@@ -157,6 +160,7 @@ class TrainingPanel(QWidget):
         self.legend = QLabel(body)
         self.legend.setObjectName("trainingLegend")
         self.legend.setProperty("faint", True)
+        self.legend.setWordWrap(True)
         grid.addWidget(self.legend, 0, 0, 1, 2)
         titles = (tr("Loss"), tr("Score"), tr("Gradient norm"), tr("Range"))
         self._titles: list[QLabel] = []

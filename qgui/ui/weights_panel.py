@@ -76,6 +76,9 @@ class WeightsPanel(QWidget):
         self._build_order()
         self.model = WeightTableModel(theme, self)
         self.table = ChoiceTable(self.model, "weightTable", self.tr("Ranges of the weight"), 10, self)
+        self.table.setAccessibleDescription(
+            self.tr("What each way to quantize the weight gives; Enter takes the one in the current row.")
+        )
         self.empty = QWidget(self)
         self.empty.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         drawn = QVBoxLayout()

@@ -121,7 +121,7 @@ def test_a_file_in_a_trusted_folder_is_opened_without_a_question(opened: MainWin
 def test_the_question_offers_to_trust_the_folder(opened: MainWindow, tmp_path: Path) -> None:
     failure = Failed(what="Could not open", why="code", needs_trust=True, file=str(tmp_path / "model.pt"))
     went_on: list[bool] = []
-    opened.ask_for_trust(failure, lambda: went_on.append(True))
+    opened.asking.ask_for_trust(failure, lambda: went_on.append(True))
     dialog = opened.findChild(TrustDialog)
     assert isinstance(dialog, TrustDialog)
     box = dialog.findChild(QCheckBox, "trustFolder")

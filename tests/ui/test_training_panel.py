@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import ui_samples
-from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
 from qgui.core import decisions, legality, messages
@@ -198,18 +197,6 @@ def test_that_settings_left_alone_say_what_is_chosen(qtbot: QtBot, trainable: Ma
     form.choose_loss_file("mine.py")
     assert trainable.document.recipe.training.loss == "mine.py:loss"
     qtbot.waitUntil(lambda: form.own.text() == "mine.py:loss")
-
-
-def test_that_every_control_has_a_name_and_a_sentence(trainable: MainWindow) -> None:
-    panel = panel_of(trainable)
-    controls = [*panel.findChildren(QAbstractButton), *panel.form._buddies]
-    for control in controls:
-        if control.objectName().startswith("qt_") or not control.objectName():
-            continue
-        if control.objectName().endswith(("BannerButton", "WarningButton", "HelpButton")) and not control.isVisible():
-            continue
-        assert control.accessibleName(), control.objectName()
-        assert control.toolTip(), control.objectName()
 
 
 def test_that_the_help_says_when_training_is_worth_it(trainable: MainWindow) -> None:

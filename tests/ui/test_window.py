@@ -5,21 +5,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import ui_samples
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
-    QAbstractButton,
-    QAbstractItemView,
-    QAbstractSpinBox,
     QComboBox,
     QDialog,
     QLineEdit,
-    QMenuBar,
     QMessageBox,
-    QPlainTextEdit,
     QPushButton,
-    QTabBar,
     QWidget,
 )
 from pytestqt.qtbot import QtBot
@@ -29,8 +22,6 @@ from qgui.core.layers import Layer
 from qgui.core.recipe import DataReference, Mode, ModelReference, ObserverKind, Rule
 from qgui.ui.actions import ActionId
 from qgui.ui.dialogs.export import ExportDialog
-from qgui.ui.dialogs.open_data import OpenDataDialog
-from qgui.ui.dialogs.open_model import OpenModelDialog
 from qgui.ui.examples import examples
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import THEME, RecentEntry
@@ -72,7 +63,7 @@ def test_that_an_example_opens_with_its_data_and_the_next_step_stands_out(qtbot:
         press(window.start_page, "open_example:digits-cnn")
     assert window.windowTitle() == "digits-cnn.qgui[*] - QGUI"
     assert not window.isWindowModified()
-    button = window.bar.widgetForAction(window.actions_by_id[ActionId.CALIBRATE])
+    button = window.bar.steps.buttons[ActionId.CALIBRATE]
     settle(qtbot, lambda: bool(button.property("nextStep")))
     assert "calibrate" in window.status.text.text()
 
@@ -390,58 +381,6 @@ def test_that_the_theme_changes_at_once_and_is_remembered(window: MainWindow) ->
     assert window.settings.get(THEME) == "dark"
     window.choose_theme(ThemeName.LIGHT)
     assert window.palette().window().color().lightness() > 200
-
-
-_CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView, QPlainTextEdit)
-
-
-#: These answer themselves for the widgets that Qt puts into them.
-_OWN_BUSINESS = (QComboBox, QAbstractSpinBox, QAbstractItemView, QLineEdit, QTabBar, QMenuBar)
-
-
-def ancestors(widget: QWidget) -> list[QWidget]:
-    found = []
-    parent = widget.parentWidget()
-    while parent is not None:
-        found.append(parent)
-        parent = parent.parentWidget()
-    return found
-
-
-def unnamed(parent: QWidget) -> list[str]:
-    """Return what is missing on the controls that a person can reach."""
-    problems = []
-    for control in parent.findChildren(QWidget):
-        if not isinstance(control, _CONTROLS) or control.objectName().startswith("qt_"):
-            continue
-        if isinstance(control, QPushButton) and not control.text():
-            continue  # the button of a banner that has nothing to offer now
-        if any(isinstance(widget, _OWN_BUSINESS) for widget in ancestors(control)):
-            continue
-        missing = [
-            what
-            for what, text in (
-                ("object name", control.objectName()),
-                ("accessible name", control.accessibleName() or getattr(control, "text", str)()),
-            )
-            if not text
-        ]
-        if (
-            not isinstance(control, (QAbstractItemView, QPlainTextEdit))
-            and control.isEnabled()
-            and not control.toolTip()
-        ):
-            missing.append("tooltip")
-        if missing:
-            problems.append(f"{type(control).__name__} {control.objectName()!r}: {', '.join(missing)}")
-    return problems
-
-
-def test_that_every_control_has_names_and_a_tooltip(qtbot: QtBot, opened: MainWindow) -> None:
-    opened.layer_panel.select(["stem.conv"])
-    qtbot.waitUntil(lambda: opened.inspector.weight_scheme.count() > 0)
-    dialogs = [OpenModelDialog(opened), OpenDataDialog(ui_samples.model(), DataReference(), opened)]
-    assert [problem for parent in (opened, *dialogs) for problem in unnamed(parent)] == []
 
 
 def test_that_every_action_can_be_reached_by_key_or_menu(window: MainWindow) -> None:

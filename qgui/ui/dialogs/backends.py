@@ -79,6 +79,7 @@ class BackendDialog(QDialog):
         table = QTableWidget(len(self._timings), len(titles), self)
         table.setObjectName("backendTable")
         table.setAccessibleName(self.tr("Backends"))
+        table.setAccessibleDescription(self.tr("How long one sample takes with every backend, fastest first."))
         table.setHorizontalHeaderLabels(titles)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

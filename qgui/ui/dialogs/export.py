@@ -126,6 +126,7 @@ class ExportDialog(QDialog):
         table = QTableWidget(0, len(titles), self)
         table.setObjectName("exportTable")
         table.setAccessibleName(self.tr("Exported files"))
+        table.setAccessibleDescription(self.tr("Every written file and what its check in a fresh process found."))
         table.setHorizontalHeaderLabels(titles)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -145,6 +145,11 @@ class OpenModelDialog(SourceDialog):
         field.changed.connect(self.check)
         return field
 
+    def offer_code(self, path: str) -> None:
+        """Begin with a Python file."""
+        self.python.set_path(path)
+        self.kinds.setCurrentRow(2)
+
     def _on_weights_kind(self) -> None:
         shown = self.weights_kind.currentData() == "file"
         self._torchvision_form.form.setRowVisible(self.torchvision_file, shown)
