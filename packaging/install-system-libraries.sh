@@ -40,6 +40,24 @@ libxkbcommon-x11.so.0 libxkbcommon-x11-0
 libwayland-cursor.so.0 libwayland-cursor0
 libwayland-egl.so.1 libwayland-egl1
 '
+# Qt's web engine, in which the graph is drawn; without it that opens in the browser.
+for_the_graph='
+libX11.so.6 libx11-6
+libXcomposite.so.1 libxcomposite1
+libXdamage.so.1 libxdamage1
+libXext.so.6 libxext6
+libXfixes.so.3 libxfixes3
+libXrandr.so.2 libxrandr2
+libXrender.so.1 libxrender1
+libXtst.so.6 libxtst6
+libasound.so.2 libasound2t64|libasound2
+libdrm.so.2 libdrm2
+libexpat.so.1 libexpat1
+libgbm.so.1 libgbm1
+libnss3.so libnss3
+libxcb-dri3.so.0 libxcb-dri3-0
+libxkbfile.so.1 libxkbfile1
+'
 
 # Reads a table and prints the packages whose library does not load.
 missing_of() {
@@ -62,7 +80,9 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 fi
 
 needed=$(missing_of "$everywhere")
-wanted=$(missing_of "$on_a_desktop")
+desktop=$(missing_of "$on_a_desktop")
+wanted="$desktop $(missing_of "$for_the_graph")"
+wanted=${wanted# }
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     needed="python$version-venv|python3-venv $needed"
@@ -83,11 +103,11 @@ names_here() {
 
 # Without a desktop QGUI runs offscreen, and needs none of a desktop's libraries.
 unless_enough() {
-    if [ -z "$needed" ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-        echo "Only a window on a desktop needs them; going on without." >&2
-        exit 0
+    if [ -n "$needed" ] || { [ -n "$desktop" ] && [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; }; then
+        exit 1
     fi
-    exit 1
+    echo "Only a window on a desktop, or the graph inside the window, needs them; going on without." >&2
+    exit 0
 }
 
 # The lists of packages are meant to be split into words.

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, RowState
+from qgui.core.graphs import GraphFile, GraphKind
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import (
@@ -236,6 +237,18 @@ class ShowSamples(Command, frozen=True):
     folder: str
 
 
+class WriteGraph(Command, frozen=True):
+    """Write the graph of the float or of the quantized model as a file to look at.
+
+    Attributes:
+        kind: Which model.
+        path: Where the file is to be written.
+    """
+
+    kind: GraphKind
+    path: str
+
+
 class CheckBenchmarks(Command, frozen=True):
     """Say which published rows can be run with some settings, and what the others lack."""
 
@@ -409,6 +422,12 @@ class SamplesShown(Event, frozen=True):
     samples: tuple[SampleDescription, ...]
 
 
+class GraphWritten(Event, frozen=True):
+    """A graph lies in a file."""
+
+    graph: GraphFile
+
+
 class BenchmarksChecked(Event, frozen=True):
     """What each published row needs.
 
@@ -489,6 +508,7 @@ AnyCommand = (
     | Export
     | WeightRanges
     | ShowSamples
+    | WriteGraph
     | CheckBenchmarks
     | RunBenchmark
     | Cancel
@@ -513,6 +533,7 @@ AnyEvent = (
     | Exported
     | WeightRangesWritten
     | SamplesShown
+    | GraphWritten
     | BenchmarksChecked
     | BenchmarkRun
     | Failed

@@ -51,14 +51,7 @@ def write_quantized(session: Session, path: Path) -> None:
         QguiError: The model has operators that ONNX does not express, or branches on the data.
         OSError: The disk is full or the folder cannot be written.
     """
-    result = session.quantized_model
-    opened = session.opened_model
-    names: dict[str, str] = {}
-    if opened.graphs is not None and isinstance(result.module, torch.fx.GraphModule):
-        nodes = node_of_layer(opened.description, opened.graphs, result.module)
-        names = {node: layer for layer, node in nodes.items()}
-    facts = {"qgui.recipe_hash": result.recipe.digest(), "qgui.backend": result.recipe.backend}
-    _save(_model(session, result.module, names, result.recipe.backend, facts), path)
+    _save(quantized(session), path)
 
 
 def write_float(session: Session, path: Path) -> None:
@@ -68,13 +61,38 @@ def write_float(session: Session, path: Path) -> None:
         QguiError: The model has operators that ONNX does not express, or branches on the data.
         OSError: The disk is full or the folder cannot be written.
     """
+    _save(floating(session), path)
+
+
+def quantized(session: Session) -> onnx.ModelProto:
+    """Return the int8 model with QuantizeLinear and DequantizeLinear.
+
+    Raises:
+        QguiError: Nothing is quantized, the model has operators that ONNX does not express, or branches on the data.
+    """
+    result = session.quantized_model
+    opened = session.opened_model
+    names: dict[str, str] = {}
+    if opened.graphs is not None and isinstance(result.module, torch.fx.GraphModule):
+        nodes = node_of_layer(opened.description, opened.graphs, result.module)
+        names = {node: layer for layer, node in nodes.items()}
+    facts = {"qgui.recipe_hash": result.recipe.digest(), "qgui.backend": result.recipe.backend}
+    return _model(session, result.module, names, result.recipe.backend, facts)
+
+
+def floating(session: Session) -> onnx.ModelProto:
+    """Return the float model, BatchNorm folded.
+
+    Raises:
+        QguiError: The model has operators that ONNX does not express, or branches on the data.
+    """
     opened = session.opened_model
     model: nn.Module = opened.loaded.module
     names: dict[str, str] = {}
     if opened.graphs is not None:
         model = opened.graphs.fused
         names = {layer.tensor: layer.name for layer in opened.description.layers if layer.tensor}
-    _save(_model(session, model, names, "", {}), path)
+    return _model(session, model, names, "", {})
 
 
 def data_beside(path: Path) -> Path:

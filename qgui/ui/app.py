@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import platformdirs
-from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -52,9 +52,19 @@ def run(argv: Sequence[str] = ()) -> int:
         log.removeHandler(bridge)
 
 
+def prepare_application() -> None:
+    """Set what has to be set before there is an application.
+
+    The web engine of the graph panel demands it, though that is loaded when the panel is first shown.
+    """
+    QCoreApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
+
+
 def create_application() -> QApplication:
     """Return the application object, made if there is none."""
     existing = QApplication.instance()
+    if existing is None:
+        prepare_application()
     application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
     application.setApplicationName("qgui")
     application.setApplicationDisplayName("")

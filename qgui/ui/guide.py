@@ -22,6 +22,7 @@ _EXPLAINED_BY = {
     "training": "training",
     "ranges": "plots",
     "overview": "plots",
+    "graph": "graph",
     "compare": "plots",
     "export": "formats",
     "benchmark": "benchmarks",

@@ -27,6 +27,7 @@ ANSWERS: dict[type[messages.Command], type[messages.Event]] = {
     messages.Export: messages.Exported,
     messages.WeightRanges: messages.WeightRangesWritten,
     messages.ShowSamples: messages.SamplesShown,
+    messages.WriteGraph: messages.GraphWritten,
     messages.CheckBenchmarks: messages.BenchmarksChecked,
     messages.RunBenchmark: messages.BenchmarkRun,
 }

@@ -215,6 +215,7 @@ class MainWindow(QMainWindow):
         work = self.workbench
         work.calibration_wanted.connect(self.actions_by_id[ActionId.CALIBRATE].trigger)
         work.data_wanted.connect(self.actions_by_id[ActionId.OPEN_DATA].trigger)
+        work.quantization_wanted.connect(self.actions_by_id[ActionId.QUANTIZE].trigger)
         work.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
         work.training_wanted.connect(self.actions_by_id[ActionId.TRAIN].trigger)
         work.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
@@ -352,7 +353,7 @@ class MainWindow(QMainWindow):
     def _on_step(self, step: str) -> None:
         if step == "compare":
             self.workbench.show_comparison()
-        elif step == "calibrate":
+        elif step == "calibrate" and not self.workbench.shows_graph:
             self.workbench.show_ranges()
         if step not in {"model", "data"}:
             self.workbench.end_introduction()

@@ -280,6 +280,11 @@ QPushButton[primary="true"]:hover {{ background: {mixed(colours.accent, colours.
 QPushButton[primary="true"]:focus {{ border: 2px solid {colours.text}; padding: 3px 12px; }}
 QPushButton[primary="true"]:disabled {{ background: {mixed(colours.text, colours.window, 0.12)};
   color: {mixed(colours.text, colours.window, 0.45)}; }}
+QToolButton[choice="true"] {{ background: {colours.base}; border: 1px solid {colours.line}; border-radius: 4px;
+  padding: 3px 9px; }}
+QToolButton[choice="true"]:hover {{ background: {mixed(colours.text, colours.base, 0.08)}; }}
+QToolButton[choice="true"]:checked {{ background: {colours.accent_soft}; border-color: {colours.accent}; }}
+QToolButton[choice="true"]:focus {{ border: 2px solid {colours.accent}; padding: 2px 8px; }}
 QFrame[card="true"] {{ background: {colours.base}; border: 1px solid {colours.line}; border-radius: 6px; }}
 QFrame[banner="hint"] {{ background: {colours.accent_soft}; border-radius: 4px; }}
 QFrame[banner="warning"] {{ background: {colours.warning_soft}; border-radius: 4px; }}

@@ -23,6 +23,7 @@ from qgui.ui.workflow import Workflow
 
 if TYPE_CHECKING:
     from qgui.ui.compare_panel import ComparePanel
+    from qgui.ui.graph_panel import GraphPanel
     from qgui.ui.overview_panel import OverviewPanel
     from qgui.ui.ranges_panel import RangesPanel
     from qgui.ui.training_panel import TrainingPanel
@@ -38,6 +39,7 @@ def load_panels() -> None:
     from qgui.ui import (  # noqa: F401
         benchmark_panel,
         compare_panel,
+        graph_panel,
         overview_panel,
         ranges_panel,
         training_panel,
@@ -51,6 +53,7 @@ class Workbench(QWidget):
     Signals:
         calibration_wanted: The person wants to calibrate from here.
         data_wanted: The person wants to open data from here.
+        quantization_wanted: The person wants to quantize from here.
         comparison_wanted: The person wants to measure from here.
         training_wanted: The person wants to train from here.
         layer_wanted: The path of a layer that the person wants to see.
@@ -68,6 +71,7 @@ class Workbench(QWidget):
 
     calibration_wanted = Signal()
     data_wanted = Signal()
+    quantization_wanted = Signal()
     comparison_wanted = Signal()
     training_wanted = Signal()
     layer_wanted = Signal(str)
@@ -76,6 +80,7 @@ class Workbench(QWidget):
     ranges_panel: RangesPanel
     overview_panel: OverviewPanel
     weights_panel: WeightsPanel
+    graph_panel: GraphPanel
     compare_panel: ComparePanel
     training_panel: TrainingPanel
 
@@ -97,7 +102,7 @@ class Workbench(QWidget):
         self._theme = theme
         self._settings = settings
         self._layers: tuple[str, ...] = ()
-        self._stale: set[RangesPanel | OverviewPanel | WeightsPanel | TrainingPanel] = set()
+        self._stale: set[RangesPanel | OverviewPanel | WeightsPanel | GraphPanel | TrainingPanel] = set()
         self._why_not_compare = self._why_not_train = ""
         self._introduction = ""
         self.built = False
@@ -126,6 +131,7 @@ class Workbench(QWidget):
         """Build the panels, and pause after each piece of work."""
         from qgui.ui.compare_panel import ComparePanel
         from qgui.ui.compare_plots import ComparePlots
+        from qgui.ui.graph_panel import GraphPanel
         from qgui.ui.measured_line import MeasuredLine
         from qgui.ui.overview_panel import OverviewPanel
         from qgui.ui.ranges_panel import RangesPanel
@@ -154,18 +160,24 @@ class Workbench(QWidget):
         self.weights_panel = WeightsPanel(self._document, self._workflow, self._theme, self)
         self._insert(2, self.weights_panel, self.tr("Weights"), self.tr("How the weight of a layer is spread."))
         yield
+        self.graph_panel = GraphPanel(self._document, self._workflow, self._theme, self)
+        self.graph_panel.data_wanted.connect(self.data_wanted)
+        self.graph_panel.quantization_wanted.connect(self.quantization_wanted)
+        self.graph_panel.layer_wanted.connect(self.layer_wanted)
+        self._insert(3, self.graph_panel, self.tr("Graph"), self.tr("The layers and what flows between them."))
+        yield
         plots = ComparePlots(self._theme)
         for _ in plots.build(self):
             yield
         self.compare_panel = ComparePanel(self._document, self._theme, self._settings, plots, self._speed, self)
         self.compare_panel.comparison_wanted.connect(self.comparison_wanted)
         self.compare_panel.layer_wanted.connect(self.layer_wanted)
-        self._insert(3, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
+        self._insert(4, self.compare_panel, self.tr("Compare"), self.tr("Float and quantized side by side."))
         yield
         self.training_panel = TrainingPanel(self._document, self._training, self._theme, self)
         self.training_panel.training_wanted.connect(self.training_wanted)
         self._insert(
-            4, self.training_panel, self.tr("Training"), self.tr("Watch and steer the training of QAT layers.")
+            5, self.training_panel, self.tr("Training"), self.tr("Watch and steer the training of QAT layers.")
         )
         self.built = True
         self.set_why_not_compare(self._why_not_compare)
@@ -189,9 +201,8 @@ class Workbench(QWidget):
     def show_layers(self, names: tuple[str, ...]) -> None:
         """Show the selected layers."""
         self._layers = names
-        self._stale = (
-            {self.ranges_panel, self.overview_panel, self.weights_panel, self.training_panel} if self.built else set()
-        )
+        panels = ("ranges_panel", "overview_panel", "weights_panel", "graph_panel", "training_panel")
+        self._stale = {getattr(self, name) for name in panels} if self.built else set()
         self._show_in_front()
 
     def _show_in_front(self) -> None:
@@ -225,6 +236,11 @@ class Workbench(QWidget):
         """Show the number of threads as it was set elsewhere."""
         if self.built:
             self.compare_panel.follow_settings()
+
+    @property
+    def shows_graph(self) -> bool:
+        """Whether the graph is in front, which waits for the quantized model and not for ranges."""
+        return self.built and self.tabs.currentWidget() is self.graph_panel
 
     def show_training(self) -> None:
         """Bring the training to the front."""

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from qgui.core import fitting, messages, recipe_file
 from qgui.core.errors import QguiError
 from qgui.core.formats import BY_KEY
+from qgui.core.graphs import GraphFile, GraphKind
 from qgui.core.recipe import DataReference, ModelReference, Recipe
 from qgui.core.results import BackendTiming, MachineDescription, QuantizeResult, SampleDescription
 from qgui.ui import formatting
@@ -431,6 +432,27 @@ class Workflow(QObject):
         job.success(lambda event: then(Path(event.path)))
         job.failure(lambda event: failed(f"{event.what}: {event.why}"))
         self._client.submit(job)
+
+    @property
+    def holds_result(self) -> bool:
+        """Whether the engine holds the quantized model that is shown; a fresh engine has to make it again."""
+        result = self._document.result
+        return result is not None and self._engine_digest == result.recipe_hash
+
+    def write_graph(self, kind: GraphKind, then: Callable[[GraphFile], None], failed: Callable[[str], None]) -> None:
+        """Ask for the graph of a model; later questions replace those that wait, and other work goes first.
+
+        Args:
+            kind: Which model.
+            then: Called with the file.
+            failed: Called with a sentence, an empty one where other work came first.
+        """
+        self._client.drop_waiting(messages.WriteGraph)
+        command = messages.WriteGraph(kind=kind, path=str(self._file(f"{kind}.onnx")))
+        job = Job(command, self.tr("Drawing the graph"), quiet=True, gives_way=True)
+        job.success(lambda event: then(event.graph))
+        job.failure(lambda event: failed(f"{event.what}: {event.why} {event.next_step}".strip()))
+        self._client.submit(job.stopped(lambda: failed("")))
 
 
 def failure_of(error: QguiError) -> messages.Failed:

@@ -19,6 +19,7 @@ from qgui.engine import (
     benchmarks,
     comparison,
     export,
+    graphs,
     machine,
     memory,
     runtimes,
@@ -173,6 +174,9 @@ class JobThread(threading.Thread):
             case messages.ShowSamples():
                 shown = thumbnails.describe(session.opened_data, command.samples, Path(command.folder), progress)
                 return messages.SamplesShown(job=job, samples=shown)
+            case messages.WriteGraph():
+                graph = graphs.write(session, command.kind, Path(command.path))
+                return messages.GraphWritten(job=job, graph=graph)
             case messages.CheckBenchmarks():
                 states, cpu = benchmarks.states(command.settings), machine.describe().cpu
                 return messages.BenchmarksChecked(job=job, states=states, cpu=cpu, versions=benchmarks.versions())

@@ -2,11 +2,17 @@
 
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# The web engine draws without a graphics card, and its processes end with its last page: without its sandbox, which
+# needs a helper that lives as long as the program. Tests show it nothing but pages of their own.
+os.environ.setdefault("QT_QUICK_BACKEND", "software")
+os.environ.setdefault("QTWEBENGINE_DISABLE_SANDBOX", "1")
+os.environ.setdefault("QTWEBENGINE_CHROMIUM_FLAGS", "--no-zygote")
 
 import psutil
 import pytest
@@ -17,7 +23,7 @@ from pytestqt.qtbot import QtBot
 from shiboken6 import isValid
 
 from qgui.core.recipe import DataReference, ModelReference
-from qgui.ui.app import create_application
+from qgui.ui.app import create_application, prepare_application
 from qgui.ui.document import Document
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import Settings
@@ -29,6 +35,7 @@ SCRIPT = Path(__file__).with_name("scripted_worker.py")
 
 @pytest.fixture(scope="session")
 def qapp_cls() -> type[QApplication]:
+    prepare_application()
     return QApplication
 
 
@@ -58,12 +65,17 @@ def _nothing_left(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(QTimer, "start", start_timer)
     monkeypatch.setattr(QThread, "start", start_thread)
     before = set(map(id, qapp.topLevelWidgets()))
+    working = set(threading.enumerate())
     yield
     settle()
     left = [f"widget {w.objectName() or w}" for w in qapp.topLevelWidgets() if id(w) not in before and _alive(w)]
     left += [f"timer started at {where}" for timer, where in timers if _running(timer())]
     left += ["thread" for thread in threads if (alive := thread()) is not None and alive.isRunning()]
-    left += [f"process {child.pid}" for child in psutil.Process().children() if child.status() != "zombie"]
+    left += [f"thread {thread.name}" for thread in threading.enumerate() if thread not in working]
+    # A page of the web engine is told to end; that takes its process a moment.
+    children = [child for child in psutil.Process().children() if child.status() != "zombie"]
+    _, staying = psutil.wait_procs(children, timeout=5)
+    left += [f"process {child.pid}" for child in staying]
     assert not left, f"left behind: {left}"
 
 

@@ -94,6 +94,12 @@ class Script:
             case messages.WeightRanges():
                 write_weight(Path(command.path))
                 return messages.WeightRangesWritten(job=job, layer=command.layer, path=command.path)
+            case messages.WriteGraph() if self.source.endswith("inexpressible"):
+                return messages.Failed(job=job, what="Could not draw the graph", why="ONNX has no operator for it")
+            case messages.WriteGraph():
+                graph = ui_samples.graph(command.kind, Path(command.path))
+                nodes = 2_001 if self.source.endswith("huge") else graph.nodes
+                return messages.GraphWritten(job=job, graph=msgspec.structs.replace(graph, nodes=nodes))
             case messages.CheckBenchmarks():
                 states = ui_samples.benchmark_states(command.settings)
                 return messages.BenchmarksChecked(job=job, states=states, cpu="a processor", versions={"torch": "2.9"})

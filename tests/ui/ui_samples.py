@@ -18,6 +18,7 @@ from qgui.core.benchmarks import (
     TimedVariant,
 )
 from qgui.core.calibration import settings_of
+from qgui.core.graphs import GraphFile, GraphKind
 from qgui.core.layers import Family, Layer, ModelDescription, Tensor
 from qgui.core.measured import MeasuredActivation, MeasuredActivations, MeasuredRatios
 from qgui.core.recipe import Mode, Observer, ObserverKind, Recipe
@@ -170,6 +171,25 @@ def layer_results(recipe: Recipe, measured: bool) -> tuple[LayerResult, ...]:
         for place, layer in enumerate(LAYERS)
         if layer.head
     )
+
+
+def graph(kind: GraphKind, path: Path) -> GraphFile:
+    """Write a graph in which `stem.bn` has no node, as it is fused, and `weird` computes with two."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    names = ["stem.conv", "stem.act/Clip", "pool", "rnn", "up", "block.0.add", "weird/Mul", "weird/Add", "gate", "head"]
+    if kind == "quantized":
+        names.insert(0, "x/quantize")
+    values = ["x", *(f"{name}/out" for name in names[:-1]), "output"]
+    kinds = {"stem.conv": "Conv", "stem.act/Clip": "Clip", "head": "Gemm", "x/quantize": "QuantizeLinear"}
+    nodes = [
+        helper.make_node(kinds.get(name, "Relu"), [values[place]], [values[place + 1]], name=name)
+        for place, name in enumerate(names)
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in ("x", "output")]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "qgui", ends[:1], ends[1:])), path)
+    return GraphFile(kind, str(path), len(nodes), 1_696)
 
 
 def result(recipe: Recipe) -> QuantizeResult:
