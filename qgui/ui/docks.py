@@ -78,5 +78,7 @@ class Docks:
         self._settings.set_window(self._window.saveGeometry(), self._window.saveState())
 
     def _resize(self) -> None:
-        widths = [self._panel.view.comfortable_width(), 41 * self._character]
+        # The panels in the middle need the most room, also in a small window.
+        table = min(self._panel.view.comfortable_width(), self._window.width() * 3 // 10)
+        widths = [table, 41 * self._character]
         self._window.resizeDocks([self.layers, self.inspector], widths, Qt.Orientation.Horizontal)
