@@ -30,7 +30,8 @@ def from_transformers() -> nn.Module:
     from transformers import BertConfig, BertForSequenceClassification
 
     # A classifier of transformers has two classes where nothing else is said.
-    return BertForSequenceClassification(BertConfig())
+    model: nn.Module = BertForSequenceClassification(BertConfig())
+    return model
 
 
 def sequences() -> list[tuple[dict[str, torch.Tensor], torch.Tensor]]:
