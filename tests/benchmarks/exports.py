@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import torch
 
-from qgui.core import formats, legality, ranges
+from qgui.core import formats, ranges
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
 from qgui.engine import export, onnx_model, onnx_programs
 from qgui.engine.check_samples import by_name
@@ -67,7 +67,7 @@ def recipe_of(session: Session, given: argparse.Namespace) -> Recipe:
         name: msgspec.structs.replace(rule, correct_bias=True, adaround=given.adaround)
         for name, rule in recipe.rules.items()
     }
-    return legality.corrected_recipe(recipe.with_rules(rules), session.opened_model.description.layers)[0]
+    return session.fitted(recipe.with_rules(rules)).recipe
 
 
 def written(session: Session, folder: Path) -> dict[str, Any]:
