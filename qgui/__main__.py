@@ -21,12 +21,21 @@ def main() -> int:
             from qgui.cli import parser
 
             parser().parse_args(arguments)
-        from qgui.ui.app import run
-
-        return run(sys.argv[:1] + arguments[1:])
+        return _open_window(arguments[1:])
     from qgui.cli import main as cli
 
     return cli(arguments)
+
+
+def _open_window(arguments: list[str]) -> int:
+    """Open the window in the person's language, which is chosen before there is any text."""
+    from qgui.ui.language import choose
+    from qgui.ui.settings import Settings
+
+    choose(Settings())
+    from qgui.ui.app import run
+
+    return run([*sys.argv[:1], *arguments])
 
 
 def _run_python(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import Family, Layer, ModelDescription
 from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule, needs_reduced_range
 from qgui.core.recipe import Mode, Rule
@@ -43,22 +44,22 @@ def family_of(layers: tuple[Layer, ...]) -> Family:
 def advised_mode(model: ModelDescription) -> tuple[Mode, str]:
     """Return the mode a model starts with and the reason as a sentence."""
     if not model.traced:
-        return Mode.DYNAMIC, "Dynamic quantization needs no trace."
+        return Mode.DYNAMIC, say("Dynamic quantization needs no trace.")
     match model.family:
         case Family.RECURRENT:
-            return Mode.DYNAMIC, "LSTM and GRU layers spend their time reading weights: dynamic quantization fits."
+            return Mode.DYNAMIC, say("LSTM and GRU layers spend their time reading weights: dynamic quantization fits.")
         case Family.TRANSFORMER:
             return (
                 Mode.DYNAMIC,
-                "Transformer activations vary with the input: dynamic quantization of the Linear layers.",
+                say("Transformer activations vary with the input: dynamic quantization of the Linear layers."),
             )
         case Family.CNN:
             return (
                 Mode.STATIC,
-                "Convolutional networks gain most from static quantization; QAT where it costs too much.",
+                say("Convolutional networks gain most from static quantization; QAT where it costs too much."),
             )
         case _:
-            return Mode.STATIC, "Static quantization is fastest; choose dynamic if the activations vary widely."
+            return Mode.STATIC, say("Static quantization is fastest; choose dynamic if the activations vary widely.")
 
 
 def advised_backend(model: ModelDescription, machine: MachineDescription) -> tuple[str, str]:
@@ -72,8 +73,12 @@ def advised_backend(model: ModelDescription, machine: MachineDescription) -> tup
     for name in machine.backends if narrow else ():
         wide = not machine.reduce_range.get(name, False) and name != "qnnpack"
         if wide and not any(needs_reduced_range(layer, name) for layer in model.layers):
-            return name, f"{name} adds the products of depthwise convolutions in 32 bits; {default} would need 7 bits."
-    return default, "The engine that PyTorch recommends for this processor."
+            return name, say(
+                "{name} adds the products of depthwise convolutions in 32 bits; {default} would need 7 bits.",
+                name=name,
+                default=default,
+            )
+    return default, say("The engine that PyTorch recommends for this processor.")
 
 
 def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_range: bool = False) -> dict[str, Rule]:
@@ -102,7 +107,9 @@ def fastest_backend(timings: Sequence[BackendTiming]) -> str:
     if not ran:
         problems = "; ".join(f"{timing.backend}: {timing.problem}" for timing in timings)
         raise QguiError(
-            "Could not choose a backend", f"none of them runs this model ({problems})", "Leave layers float."
+            say("Could not choose a backend"),
+            say("none of them runs this model ({problems})", problems=problems),
+            say("Leave layers float."),
         )
     best = max(timing.sqnr_db or 0.0 for timing in ran)
     near = [timing for timing in ran if (timing.sqnr_db or 0.0) >= best - SQNR_SLACK_DB]

@@ -8,11 +8,21 @@ from typing import Any
 import msgspec
 
 from qgui.core.benchmarks import BenchmarkResult, RowState, day_of, why_stale
+from qgui.core.language import say
 from qgui.core.published import SOURCE, SOURCE_URL, PublishedRow, Table
 from qgui.core.results import Interval
 
 HEADERS: dict[Table, tuple[str, ...]] = {
-    "latency": ("model", "mode", "published ms", "faster", "here ms", "faster", "than best float", "measured"),
+    "latency": (
+        "model",
+        "mode",
+        say("published ms"),
+        "faster",
+        say("here ms"),
+        "faster",
+        say("than best float"),
+        "measured",
+    ),
     "accuracy": ("model", "mode", "published", "here", "difference", "samples", "measured"),
 }
 #: Names of the cells of a line.
@@ -43,7 +53,7 @@ def times(ratio: float | None) -> str:
 
 def plain_difference(row: PublishedRow, value: float) -> str:
     """Return a difference in points or as F1, with its sign."""
-    text = f"{value:+.3f}" if row.is_text else f"{100 * value:+.1f} points"
+    text = f"{value:+.3f}" if row.is_text else say("{value:+.1f} points", value=100 * value)
     return text.replace("-", "\u2212")
 
 
@@ -53,7 +63,7 @@ def difference(row: PublishedRow, interval: Interval | None) -> str:
         return NOTHING
     factor, digits = (1.0, 3) if row.is_text else (100.0, 1)
     low, middle, high = (f"{factor * x:+.{digits}f}" for x in (interval.low, interval.value, interval.high))
-    return f"{middle} ({low} to {high})".replace("-", "\u2212")
+    return say("{middle} ({low} to {high})", middle=middle, low=low, high=high).replace("-", "\u2212")
 
 
 def cells(row: PublishedRow, result: BenchmarkResult | None) -> tuple[str, ...]:
@@ -80,18 +90,27 @@ def remarks(row: PublishedRow, result: BenchmarkResult | None, stale: str) -> li
         return []
     told = []
     if stale:
-        told.append(f"Stale: {stale}.")
+        told.append(say("Stale: {stale}.", stale=stale))
     if result.latency is not None:
         found = result.latency
-        threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
+        threads = say("1 thread") if found.threads == 1 else say("{threads} threads", threads=found.threads)
         told.append(
-            f"{found.int8.name} on {found.backend}, {threads}, batch {found.batch_size}; the best float here is "
-            f"{found.best_float.name.removeprefix('float ')} with {value(row, found.best_float.median_ms)} ms."
+            say(
+                "{name} on {backend}, {threads}, batch {batch_size}; the best float here is {best} with {median} ms.",
+                name=found.int8.name,
+                backend=found.backend,
+                threads=threads,
+                batch_size=found.batch_size,
+                best=found.best_float.name.removeprefix("float "),
+                median=value(row, found.best_float.median_ms),
+            )
         )
     if result.accuracy is not None and result.accuracy.float_interval is not None:
         spans = (result.accuracy.float_interval, result.accuracy.int8_interval)
-        low, high = (f"{100 * s.low:.1f} to {100 * s.high:.1f} %" for s in spans if s is not None)
-        told.append(f"95 % interval: float {low}, int8 {high}.")
+        low, high = (
+            say("{low:.1f} to {high:.1f} %", low=100 * s.low, high=100 * s.high) for s in spans if s is not None
+        )
+        told.append(say("95 % interval: float {low}, int8 {high}.", low=low, high=high))
     return [*told, *result.notes]
 
 

@@ -12,6 +12,7 @@ import msgspec
 import platformdirs
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe_file import write_atomically
 from qgui.core.results import Interval
 
@@ -193,9 +194,11 @@ class BenchmarkResult(msgspec.Struct, frozen=True):
 def why_stale(result: BenchmarkResult, cpu: str, versions: Mapping[str, str]) -> str:
     """Return why a kept result does not hold for this machine any more; empty where it does."""
     if result.cpu != cpu:
-        return f"it was measured on another processor ({result.cpu})"
+        return say("it was measured on another processor ({cpu})", cpu=result.cpu)
     other = [
-        f"{name} was {result.versions.get(name, 'missing')} and is {version}"
+        say(
+            "{name} was {before} and is {now}", name=name, before=result.versions.get(name, say("missing")), now=version
+        )
         for name, version in versions.items()
         if result.versions.get(name) != version
     ]
@@ -231,8 +234,8 @@ def load(path: Path) -> dict[str, BenchmarkResult]:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=list[BenchmarkResult])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        hint = f"Move {path} away; the rows can be run again."
-        raise QguiError("Could not read the kept benchmark results", str(error), hint) from error
+        hint = say("Move {path} away; the rows can be run again.", path=path)
+        raise QguiError(say("Could not read the kept benchmark results"), str(error), hint) from error
     return {result.key: result for result in kept}
 
 

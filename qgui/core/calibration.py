@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import Recipe
 
@@ -52,20 +53,23 @@ def why_stale(made: CalibrationSettings, wished: CalibrationSettings, samples: C
     left_out = sorted(set(wished.excluded).difference(made.excluded).intersection(samples))
     taken_back = sorted(set(made.excluded).difference(wished.excluded))
     if left_out:
-        reasons.append(f"{_samples(left_out)} left out since")
+        reasons.append(say("{samples} left out since", samples=_samples(left_out)))
     if taken_back:
-        reasons.append(f"{_samples(taken_back)} taken back since")
+        reasons.append(say("{samples} taken back since", samples=_samples(taken_back)))
     if unfinite and made.finite_only and not wished.finite_only:
-        reasons.append("NaN and infinite values are no longer to be left out")
+        reasons.append(say("NaN and infinite values are no longer to be left out"))
     if made.equalized != wished.equalized:
         changed = sorted({name for pair in set(made.equalized) ^ set(wished.equalized) for name in pair})
-        more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
-        reasons.append(f"equalization changes the weights of {', '.join(changed[:2])}{more}")
+        more = say(" and {count} more", count=len(changed) - 2) if len(changed) > 2 else ""
+        reasons.append(
+            say("equalization changes the weights of {changed}{more}", changed=", ".join(changed[:2]), more=more)
+        )
     return "; ".join(reasons)
 
 
 def _samples(indices: list[int]) -> str:
     if len(indices) == 1:
-        return f"sample {indices[0]} was"
+        return say("sample {index} was", index=indices[0])
     named = ", ".join(map(str, indices[:3]))
-    return f"samples {named}{f' and {len(indices) - 3} more' if len(indices) > 3 else ''} were"
+    more = say(" and {count} more", count=len(indices) - 3) if len(indices) > 3 else ""
+    return say("samples {named}{more} were", named=named, more=more)

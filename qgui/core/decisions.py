@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from qgui.core import legality
+from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import (
     ActivationScheme,
@@ -99,15 +100,15 @@ def mode_edit(mode: Mode, backend: str) -> Edit:
 
 
 def _needs_weight(layer: Layer) -> str:
-    return "" if legality.has_weight(layer) else f"{layer.type} has no weight to quantize."
+    return "" if legality.has_weight(layer) else say("{type} has no weight to quantize.", type=layer.type)
 
 
 def _needs_activation(layer: Layer) -> str:
     if legality.has_activation(layer):
         return ""
     if layer.type in legality.FIXED_QPARAMS:
-        return f"PyTorch prescribes scale and zero point of {layer.type}."
-    return f"The output of {layer.type} is not a tensor whose range can be chosen."
+        return say("PyTorch prescribes scale and zero point of {type}.", type=layer.type)
+    return say("The output of {type} is not a tensor whose range can be chosen.", type=layer.type)
 
 
 def weight_scheme_edit(qscheme: WeightScheme) -> Edit:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from qgui.core import decisions, legality, patterns
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import STEPS, Mode, ModelReference, ObserverKind, PatternRule, Recipe, Rule
 
@@ -71,22 +72,26 @@ class PatternOutcome:
             if not self.accepted.get(setting):
                 reasons = {**reasons, **self.pointless.get(setting, {})}
             if reasons:
-                why = f"{_told(self.rule, setting)} is not possible for {_all(reasons)}"
+                why = say("{rule} is not possible for {reasons}", rule=_told(self.rule, setting), reasons=_all(reasons))
                 found.append(Misfit(self.rule.pattern, why))
         return found
 
     def _why_nothing(self) -> str:
         if not self.followers:
-            return "no layer of this model has such a path or type."
+            return say("no layer of this model has such a path or type.")
         first = self.followers[0]
-        return f"what it matches is fused into other layers ({first.name} into {first.group}): write it for those."
+        return say(
+            "what it matches is fused into other layers ({name} into {group}): write it for those.",
+            name=first.name,
+            group=first.group,
+        )
 
     @property
     def kept_sentence(self) -> str:
         """Which layers keep rules of their own, as a sentence; empty where none do."""
         if not self.kept:
             return ""
-        verb = "keeps a rule of its own" if len(self.kept) == 1 else "keep rules of their own"
+        verb = say("keeps a rule of its own") if len(self.kept) == 1 else say("keep rules of their own")
         return f"{_named(self.kept)} {verb}."
 
 
@@ -130,9 +135,9 @@ def fitted(recipe: Recipe, layers: Sequence[Layer], reduce_range: bool = False) 
     for name, rule in bare.rules.items():
         layer = known.get(name)
         if layer is None:
-            misfits.append(Misfit(name, "the model has no such layer; its rule is left out."))
+            misfits.append(Misfit(name, say("the model has no such layer; its rule is left out.")))
         elif not layer.head:
-            misfits.append(Misfit(name, f"here it is fused into {layer.group}, whose rule holds."))
+            misfits.append(Misfit(name, say("here it is fused into {group}, whose rule holds.", group=layer.group)))
         else:
             rules[name] = legality.corrected(rule, layer, recipe.backend)
             misfits += [Misfit(name, why) for why in _why_other(rule, rules[name], layer, recipe.backend)]
@@ -212,7 +217,14 @@ def _why_other(rule: Rule, legal: Rule, layer: Layer, backend: str) -> list[str]
     told = []
     if rule.mode is not legal.mode:
         reason = legality.mode_reasons(layer, backend)[rule.mode]
-        told.append(f"it cannot be {rule.mode} and is {legal.mode} instead. {reason}")
+        told.append(
+            say(
+                "it cannot be {mode} and is {legal_mode} instead. {reason}",
+                mode=rule.mode,
+                legal_mode=legal.mode,
+                reason=reason,
+            )
+        )
     given, held = rule.weight, legal.weight
     if given.dtype != held.dtype:
         reason = legality.weight_dtypes(layer, legal.mode, backend)[given.dtype]
@@ -226,10 +238,18 @@ def _why_other(rule: Rule, legal: Rule, layer: Layer, backend: str) -> list[str]
     lost = len(rule.weight.channel_bounds) - len(legal.weight.channel_bounds)
     if lost:
         channels = layer.weight_shape[0] if layer.weight_shape else 0
-        what = "One bound of a single channel is" if lost == 1 else f"{lost} bounds of single channels are"
-        told.append(f"{what} left out: its weight has {channels} output channels.")
+        what = (
+            say("One bound of a single channel is")
+            if lost == 1
+            else say("{lost} bounds of single channels are", lost=lost)
+        )
+        told.append(say("{what} left out: its weight has {channels} output channels.", what=what, channels=channels))
     told += [
-        f"{step} is left out. {legality.step_reasons(layer, legal, backend)[step]}"
+        say(
+            "{step} is left out. {step_reason}",
+            step=step,
+            step_reason=legality.step_reasons(layer, legal, backend)[step],
+        )
         for step in STEPS
         if getattr(rule, step) and not getattr(legal, step)
     ]
@@ -237,7 +257,9 @@ def _why_other(rule: Rule, legal: Rule, layer: Layer, backend: str) -> list[str]
 
 
 def _weight_words(given: str, held: str, reason: str) -> str:
-    return f"its weight cannot be {given} and is {held} instead. {reason}".strip()
+    return say(
+        "its weight cannot be {given} and is {held} instead. {reason}", given=given, held=held, reason=reason
+    ).strip()
 
 
 def governing(recipe: Recipe, layer: Layer) -> tuple[PatternRule, ...]:
@@ -278,15 +300,23 @@ def travel_notes(recipe: Recipe, model: ModelReference) -> tuple[str, ...]:
     made_for = recipe.model
     if not made_for.source or made_for == model:
         return ()
-    first = (
-        f"The recipe was made for {_model(made_for)} and is used for {_model(model)}: statistics and trained weights "
-        "of the former do not come along, ranges come from a calibration of this model."
+    first = say(
+        "The recipe was made for {made_for} and is used for {model}: statistics and trained weights "
+        "of the former do not come along, ranges come from a calibration of this model.",
+        made_for=_model(made_for),
+        model=_model(model),
     )
     notes = [first]
     fixed = [name for name, rule in recipe.rules.items() if _fixed(rule)]
     if fixed:
-        what = "has bounds that were" if len(fixed) == 1 else "have bounds that were"
-        notes.append(f"{_named(fixed)} {what} typed or dragged for the other model; they hold here too: look at them.")
+        what = say("has bounds that were") if len(fixed) == 1 else say("have bounds that were")
+        notes.append(
+            say(
+                "{fixed} {what} typed or dragged for the other model; they hold here too: look at them.",
+                fixed=_named(fixed),
+                what=what,
+            )
+        )
     return tuple(notes)
 
 
@@ -296,7 +326,11 @@ def _fixed(rule: Rule) -> bool:
 
 
 def _model(reference: ModelReference) -> str:
-    return f"{reference.source} with {reference.weights}" if reference.weights else reference.source
+    return (
+        say("{source} with {weights}", source=reference.source, weights=reference.weights)
+        if reference.weights
+        else reference.source
+    )
 
 
 def _told(rule: PatternRule, setting: str) -> str:
@@ -306,10 +340,10 @@ def _told(rule: PatternRule, setting: str) -> str:
 
 def _all(reasons: Mapping[str, str]) -> str:
     first, reason = next(iter(reasons.items()))
-    others = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    others = say(" and {count} more", count=len(reasons) - 1) if len(reasons) > 1 else ""
     return f"{first}{others}. {reason}"
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    more = say(" and {count} more", count=len(names) - _NAMED) if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"

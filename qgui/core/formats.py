@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import msgspec
 
 from qgui.core.extras import how_to_install
+from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode, Recipe
 
@@ -36,35 +37,38 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "torchscript",
         "TorchScript",
-        "The int8 model in one file, for torch.jit.load and C++.",
+        say("The int8 model in one file, for torch.jit.load and C++."),
         "model.pt",
         default=True,
     ),
     Format(
         "onnx",
         "ONNX",
-        "The int8 model for ONNX Runtime and other runtimes: QuantizeLinear and DequantizeLinear, any batch size.",
+        say("The int8 model for ONNX Runtime and other runtimes: QuantizeLinear and DequantizeLinear, any batch size."),
         "model.onnx",
         default=True,
     ),
     Format(
         "openvino",
-        "OpenVINO IR",
-        "The int8 model for OpenVINO on Intel and other processors.",
+        say("OpenVINO IR"),
+        say("The int8 model for OpenVINO on Intel and other processors."),
         "openvino",
         package="openvino",
     ),
     Format(
-        "float-onnx", "ONNX, float", "The float model as ONNX, to hold the int8 model against it.", "model_float.onnx"
+        "float-onnx",
+        say("ONNX, float"),
+        say("The float model as ONNX, to hold the int8 model against it."),
+        "model_float.onnx",
     ),
     Format(
         "script",
-        "Python script",
-        "Plain PyTorch that makes the same model without QGUI.",
+        say("Python script"),
+        say("Plain PyTorch that makes the same model without QGUI."),
         "script",
         default=True,
     ),
-    Format("recipe", "Recipe", "Your decisions as JSON, to open again here.", "recipe.json"),
+    Format("recipe", say("Recipe"), say("Your decisions as JSON, to open again here."), "recipe.json"),
 )
 BY_KEY = {form.key: form for form in FORMATS}
 KEYS = tuple(BY_KEY)
@@ -89,18 +93,20 @@ def why_not(key: str, model: ModelDescription, recipe: Recipe) -> tuple[str, str
     """
     form = BY_KEY[key]
     if not installed(form):
-        return f"the package {form.package} is not installed", how_to_install(form.package)
+        return say("the package {package} is not installed", package=form.package), how_to_install(form.package)
     if key in _ONNX:
         found = _dynamic(model, recipe, _WITHOUT_INT8)
         if found:
-            kinds = " and ".join(sorted({layer.type for layer in found}))
-            why = f"ONNX Runtime has no int8 {kinds}: {_listed([layer.name for layer in found])}"
-            return why, "Make these layers float, or export TorchScript."
+            kinds = say(" and ").join(sorted({layer.type for layer in found}))
+            why = say(
+                "ONNX Runtime has no int8 {kinds}: {found}", kinds=kinds, found=_listed([layer.name for layer in found])
+            )
+            return why, say("Make these layers float, or export TorchScript.")
     if key == "openvino":
         found = _dynamic(model, recipe, frozenset({"LSTM"}))
         if found:
-            why = f"OpenVINO has no int8 LSTM: {_listed([layer.name for layer in found])}"
-            return why, "Make these layers float, or export ONNX for ONNX Runtime."
+            why = say("OpenVINO has no int8 LSTM: {found}", found=_listed([layer.name for layer in found]))
+            return why, say("Make these layers float, or export ONNX for ONNX Runtime.")
     return "", ""
 
 
@@ -118,5 +124,5 @@ def _dynamic(model: ModelDescription, recipe: Recipe, kinds: frozenset[str]) -> 
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    more = say(" and {count} more", count=len(names) - _NAMED) if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import (
     AUTOMATIC_OBSERVERS,
@@ -63,7 +64,7 @@ def mode_reasons(layer: Layer, backend: str) -> dict[Mode, str]:
     """
     reasons = {Mode.FLOAT: "", Mode.DYNAMIC: "", Mode.STATIC: "", Mode.QAT: ""}
     if not layer.head:
-        reason = f"Fused into {layer.group}: it follows the mode of that layer."
+        reason = say("Fused into {group}: it follows the mode of that layer.", group=layer.group)
         return dict.fromkeys(Mode, reason)
     for mode, check in ((Mode.DYNAMIC, _why_not_dynamic), (Mode.STATIC, _why_not_static), (Mode.QAT, _why_not_qat)):
         reasons[mode] = check(layer, backend)
@@ -77,13 +78,19 @@ def allowed_modes(layer: Layer, backend: str) -> tuple[Mode, ...]:
 
 def _why_not_anything(layer: Layer) -> str:
     if layer.kind == "input":
-        return "The model's input becomes int8 by itself where a layer that reads it is static."
+        return say("The model's input becomes int8 by itself where a layer that reads it is static.")
     if layer.leaf_reason:
-        return f"torch.fx cannot trace it ({layer.leaf_reason}); the Linear and recurrent layers inside may be dynamic."
+        return say(
+            "torch.fx cannot trace it ({leaf_reason}); the Linear and recurrent layers inside may be dynamic.",
+            leaf_reason=layer.leaf_reason,
+        )
     if layer.calls > 1 and layer.type in WEIGHTED:
-        return f"It is called {layer.calls} times in one forward pass; PyTorch quantizes one output range per module."
+        return say(
+            "It is called {calls} times in one forward pass; PyTorch quantizes one output range per module.",
+            calls=layer.calls,
+        )
     if layer.type == "NonDynamicallyQuantizableLinear":
-        return "nn.MultiheadAttention uses this weight directly, not by calling the layer."
+        return say("nn.MultiheadAttention uses this weight directly, not by calling the layer.")
     return ""
 
 
@@ -92,11 +99,14 @@ def _why_not_dynamic(layer: Layer, backend: str) -> str:
     if general:
         return general
     if layer.type in {"LSTM", "GRU"} and layer.fusion == "proj_size":
-        return "PyTorch has no dynamic LSTM kernel with a projection (proj_size)."
+        return say("PyTorch has no dynamic LSTM kernel with a projection (proj_size).")
     if layer.type == "RNN":
-        return "PyTorch has dynamic kernels for LSTM, GRU and the cells, none for nn.RNN."
+        return say("PyTorch has dynamic kernels for LSTM, GRU and the cells, none for nn.RNN.")
     if layer.type not in DYNAMIC_TYPES:
-        return f"Dynamic quantization exists for Linear, LSTM, GRU, their cells and embeddings, not for {layer.type}."
+        return say(
+            "Dynamic quantization exists for Linear, LSTM, GRU, their cells and embeddings, not for {type}.",
+            type=layer.type,
+        )
     return ""
 
 
@@ -105,17 +115,19 @@ def _why_not_static(layer: Layer, backend: str) -> str:
     if general:
         return general
     if layer.kind == "inside":
-        where = f"inside {layer.inside}, which" if layer.inside else "in a model that"
-        return f"It lies {where} torch.fx cannot trace; only dynamic quantization works without a trace."
+        where = say("inside {inside}, which", inside=layer.inside) if layer.inside else say("in a model that")
+        return say(
+            "It lies {where} torch.fx cannot trace; only dynamic quantization works without a trace.", where=where
+        )
     if layer.type in RECURRENT | {"RNN"}:
-        return "PyTorch quantizes recurrent layers dynamically; there is no static int8 kernel for them."
+        return say("PyTorch quantizes recurrent layers dynamically; there is no static int8 kernel for them.")
     if layer.type in EMBEDDINGS:
-        return "An embedding has no input activation: its weights are quantized, which is its dynamic mode."
+        return say("An embedding has no input activation: its weights are quantized, which is its dynamic mode.")
     kernel = _why_no_kernel(layer, backend)
     if kernel:
         return kernel
     if layer.type not in STATIC_TYPES:
-        return f"PyTorch has no int8 kernel for {layer.type}; it computes in float between int8 layers."
+        return say("PyTorch has no int8 kernel for {type}; it computes in float between int8 layers.", type=layer.type)
     return ""
 
 
@@ -123,22 +135,24 @@ def _why_no_kernel(layer: Layer, backend: str) -> str:
     """Return what an engine's own kernels lack or compute wrongly, as measured with torch 2.9 to 2.14."""
     if backend == "qnnpack":
         if layer.type in {"Conv1d", "ConvTranspose1d", "Conv3d", "MaxPool3d", "max_pool3d"}:
-            return f"QNNPACK has no int8 kernel for {layer.type}; choose another backend."
+            return say("QNNPACK has no int8 kernel for {type}; choose another backend.", type=layer.type)
         if layer.type == "ConvTranspose3d":
-            return "QNNPACK computes ConvTranspose3d wrongly; choose another backend."
+            return say("QNNPACK computes ConvTranspose3d wrongly; choose another backend.")
         if layer.type == "clamp":
-            return "QNNPACK's int8 clamp needs both bounds; choose another backend."
+            return say("QNNPACK's int8 clamp needs both bounds; choose another backend.")
     if layer.type not in TRANSPOSED_CONVOLUTIONS or layer.weight_shape is None:
         return ""
     inputs, outputs = layer.weight_shape[0] // layer.convolution_groups, layer.weight_shape[1]
     if backend in {"x86", "onednn"} and inputs != outputs and min(inputs, outputs) > 1:
-        return (
-            f"oneDNN computes transposed convolutions with {inputs} input and {outputs} output channels per group "
-            "wrongly, they must be as many; choose another backend."
+        return say(
+            "oneDNN computes transposed convolutions with {inputs} input and {outputs} output channels per group "
+            "wrongly, they must be as many; choose another backend.",
+            inputs=inputs,
+            outputs=outputs,
         )
     direct = layer.type == "ConvTranspose2d" and layer.convolution_groups == 1 and layer.weight_shape[2] == 2
     if backend == "fbgemm" and direct and layer.weight_shape[3] <= 6 and inputs % 8 == 0 and outputs % 8 == 0:
-        return "FBGEMM computes transposed convolutions with kernels of height 2 wrongly; choose another backend."
+        return say("FBGEMM computes transposed convolutions with kernels of height 2 wrongly; choose another backend.")
     return ""
 
 
@@ -147,38 +161,40 @@ def _why_not_qat(layer: Layer, backend: str) -> str:
     if static:
         return static
     if layer.type not in QAT_TYPES:
-        return f"Quantization-aware training exists for Conv and Linear; {layer.type} between them is static."
+        return say(
+            "Quantization-aware training exists for Conv and Linear; {type} between them is static.", type=layer.type
+        )
     return ""
 
 
 def weight_schemes(layer: Layer, mode: Mode) -> dict[WeightScheme, str]:
     """Return for every weight qscheme why the layer may not have it; an empty string where it may."""
-    symmetric_only = "The int8 kernels of x86 and onednn need weights with zero point 0."
-    embedding = "Embeddings quantize each row with its own float zero point (per_channel_affine_float_qparams)."
+    symmetric_only = say("The int8 kernels of x86 and onednn need weights with zero point 0.")
+    embedding = say("Embeddings quantize each row with its own float zero point (per_channel_affine_float_qparams).")
     schemes: dict[WeightScheme, str] = {
         "per_tensor_symmetric": "",
         "per_channel_symmetric": "",
         "per_tensor_affine": symmetric_only,
-        "per_channel_affine_float_qparams": "This qscheme is for embeddings.",
+        "per_channel_affine_float_qparams": say("This qscheme is for embeddings."),
     }
     if layer.type in EMBEDDINGS:
         schemes = dict.fromkeys(schemes, embedding)
         schemes["per_channel_affine_float_qparams"] = ""
     elif layer.type in TRANSPOSED_CONVOLUTIONS:
-        schemes["per_channel_symmetric"] = "PyTorch's transposed convolutions take one scale per tensor."
+        schemes["per_channel_symmetric"] = say("PyTorch's transposed convolutions take one scale per tensor.")
     return schemes
 
 
 def weight_dtypes(layer: Layer, mode: Mode, backend: str) -> dict[WeightDtype, str]:
     """Return for every weight dtype why the layer may not have it; an empty string where it may."""
     if layer.type in EMBEDDINGS:
-        only = "Embeddings take quint8 weights."
+        only = say("Embeddings take quint8 weights.")
         return {"qint8": only, "quint8": "", "float16": only}
-    dtypes: dict[WeightDtype, str] = {"qint8": "", "quint8": "This dtype is for embeddings.", "float16": ""}
+    dtypes: dict[WeightDtype, str] = {"qint8": "", "quint8": say("This dtype is for embeddings."), "float16": ""}
     if mode is not Mode.DYNAMIC:
-        dtypes["float16"] = "float16 weights exist in dynamic mode."
+        dtypes["float16"] = say("float16 weights exist in dynamic mode.")
     elif backend not in FLOAT16_BACKENDS:
-        dtypes["float16"] = f"The backend {backend} has no float16 weights; x86 and fbgemm have."
+        dtypes["float16"] = say("The backend {backend} has no float16 weights; x86 and fbgemm have.", backend=backend)
     return dtypes
 
 
@@ -186,12 +202,14 @@ def weight_observers(layer: Layer, setting: WeightSetting) -> dict[ObserverKind,
     """Return for every observer why it may not choose the weight's range; an empty string where it may."""
     reasons = dict.fromkeys((*AUTOMATIC_OBSERVERS, ObserverKind.FIXED), "")
     if setting.dtype == "float16":
-        return dict.fromkeys(reasons, "float16 weights need no range.")
+        return dict.fromkeys(reasons, say("float16 weights need no range."))
     if layer.type in EMBEDDINGS | RECURRENT:
-        reasons = dict.fromkeys(reasons, f"The rows of {layer.type} weights keep their full range (MinMax).")
+        reasons = dict.fromkeys(
+            reasons, say("The rows of {type} weights keep their full range (MinMax).", type=layer.type)
+        )
         reasons[ObserverKind.MINMAX] = ""
     elif setting.per_channel:
-        reasons[ObserverKind.FIXED] = "A fixed range is for one scale per tensor."
+        reasons[ObserverKind.FIXED] = say("A fixed range is for one scale per tensor.")
     return reasons
 
 
@@ -205,28 +223,30 @@ def step_reasons(layer: Layer, rule: Rule, backend: str) -> dict[Step, str]:
     """
     reasons = dict.fromkeys(STEPS, _why_no_step(layer, rule))
     if not reasons["equalize"] and not layer.equalizable:
-        reasons["equalize"] = layer.alone or "No layer before or after it can be scaled against it."
+        reasons["equalize"] = layer.alone or say("No layer before or after it can be scaled against it.")
     return reasons
 
 
 def _why_no_step(layer: Layer, rule: Rule) -> str:
     if not layer.head:
-        return f"Fused into {layer.group}: decide there."
+        return say("Fused into {group}: decide there.", group=layer.group)
     if layer.kind == "inside" or layer.leaf_reason:
-        return "torch.fx cannot trace what surrounds it, so what it reads and gives is not known."
+        return say("torch.fx cannot trace what surrounds it, so what it reads and gives is not known.")
     if layer.type in TRANSPOSED_CONVOLUTIONS | RECURRENT | EMBEDDINGS | {"RNN"}:
-        return f"This exists for Conv and Linear layers; {layer.type} weights are rounded to the nearest level."
+        return say(
+            "This exists for Conv and Linear layers; {type} weights are rounded to the nearest level.", type=layer.type
+        )
     if layer.type not in CONVOLUTIONS | {"Linear"}:
-        return f"{layer.type} has no weight that is rounded."
+        return say("{type} has no weight that is rounded.", type=layer.type)
     general = _why_not_anything(layer)
     if general:
         return general
     if rule.mode is Mode.FLOAT:
-        return "A float layer is not rounded."
+        return say("A float layer is not rounded.")
     if rule.mode is Mode.QAT:
-        return "Quantization-aware training already learns weights that round well."
+        return say("Quantization-aware training already learns weights that round well.")
     if rule.weight.dtype == "float16":
-        return "float16 weights are not put on int8 levels."
+        return say("float16 weights are not put on int8 levels.")
     return ""
 
 
@@ -239,14 +259,16 @@ def with_legal_steps(rule: Rule, layer: Layer, backend: str) -> Rule:
 def why_no_channel_bounds(layer: Layer, setting: WeightSetting) -> str:
     """Return why no bound can be fixed for a single channel of the layer's weight; an empty string where one can."""
     if not has_weight(layer):
-        return f"{layer.type} has no weight to quantize."
+        return say("{type} has no weight to quantize.", type=layer.type)
     if layer.type in EMBEDDINGS | RECURRENT or layer.kind == "inside":
-        where = "inside a part that does not trace" if layer.kind == "inside" else f"of {layer.type}"
-        return f"Weights {where} keep their full range (MinMax)."
+        where = (
+            say("inside a part that does not trace") if layer.kind == "inside" else say("of {type}", type=layer.type)
+        )
+        return say("Weights {where} keep their full range (MinMax).", where=where)
     if setting.dtype != "qint8":
-        return f"{setting.dtype} weights need no range."
+        return say("{dtype} weights need no range.", dtype=setting.dtype)
     if setting.qscheme != "per_channel_symmetric":
-        return "The weight has one scale per tensor: its channels have no ranges of their own."
+        return say("The weight has one scale per tensor: its channels have no ranges of their own.")
     return ""
 
 

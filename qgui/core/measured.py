@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe_file import write_atomically
 
 Float64 = npt.NDArray[np.float64]
@@ -156,5 +157,5 @@ def load(path: Path) -> MeasuredActivations:
             for i, ratios in enumerate(index.rows)
         }
     except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile, msgspec.DecodeError) as error:
-        raise QguiError("Could not read what was measured", str(error), "Quantize again.") from error
+        raise QguiError(say("Could not read what was measured"), str(error), say("Quantize again.")) from error
     return MeasuredActivations(index.recipe_hash, index.samples, layers)

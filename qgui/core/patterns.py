@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import (
     STEPS,
@@ -29,7 +30,7 @@ from qgui.core.recipe import (
 )
 
 _TYPE, _PATH = "type:", "path:"
-_HINT = "Write PATTERN=SETTING,SETTING, for instance layer3.*=float or Conv2d=static,observer=mse."
+_HINT = say("Write PATTERN=SETTING,SETTING, for instance layer3.*=float or Conv2d=static,observer=mse.")
 #: Number of parameters that may follow an observer, and the fields they fill.
 _PARAMETERS = {
     ObserverKind.MOVING_AVERAGE: ("averaging_constant",),
@@ -62,21 +63,25 @@ def parsed(line: str) -> PatternRule:
     pattern, separator, rest = line.partition("=")
     pattern = pattern.strip()
     if not separator or not pattern:
-        missing = "'=' between the pattern and its settings" if pattern else "pattern"
-        raise _unreadable(line, f"it has no {missing}")
+        missing = say("'=' between the pattern and its settings") if pattern else "pattern"
+        raise _unreadable(line, say("it has no {missing}", missing=missing))
     settings: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in rest.split(","))):
         key, separator, value = (piece.strip() for piece in part.partition("="))
         if not separator:
             key, value = "mode", key
         if key not in _READERS:
-            raise _unreadable(line, f"there is no setting '{key}'; there are {', '.join(_READERS)}")
+            raise _unreadable(
+                line, say("there is no setting '{key}'; there are {readers}", key=key, readers=", ".join(_READERS))
+            )
         try:
             settings[key] = _READERS[key](value)
         except ValueError as error:
-            raise _unreadable(line, f"{key} cannot be '{value}': {error}") from error
+            raise _unreadable(
+                line, say("{key} cannot be '{value}': {error}", key=key, value=value, error=error)
+            ) from error
     if not settings:
-        raise _unreadable(line, "it sets nothing")
+        raise _unreadable(line, say("it sets nothing"))
     return PatternRule(pattern, **settings)
 
 
@@ -99,7 +104,7 @@ def line_of(rule: PatternRule) -> str:
 
 
 def _unreadable(line: str, why: str) -> QguiError:
-    return QguiError(f"Could not read the rule '{line}'", why, _HINT)
+    return QguiError(say("Could not read the rule '{line}'", line=line), why, _HINT)
 
 
 def _one_of(values: tuple[str, ...]) -> Callable[[str], str]:

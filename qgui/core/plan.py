@@ -8,6 +8,7 @@ import msgspec
 
 from qgui.core import ranges, statistics
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription, Tensor
 from qgui.core.qparams import QParams, activation_grid, fixed_qparams
 from qgui.core.ranges import Assessment, Distribution
@@ -65,7 +66,9 @@ class ActivationRanges:
         missing = [s for tensor in model.tensors for s in tensor.sources if s not in record.tensors]
         if missing:
             raise QguiError(
-                "Could not use the statistics", f"they hold nothing for {missing[0]}", "Calibrate this model again."
+                say("Could not use the statistics"),
+                say("they hold nothing for {missing}", missing=missing[0]),
+                say("Calibrate this model again."),
             )
         self._statistics: dict[str, TensorStatistics] = {}
         self._distributions: dict[str, Distribution] = {}

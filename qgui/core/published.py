@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import Mode
 
 SOURCE = "Introduction to Quantization on PyTorch, 2020"
@@ -60,19 +61,19 @@ class PublishedRow(msgspec.Struct, frozen=True):
 
 
 def _accuracy(name: str, title: str, mode: Mode, float_value: float, int8_value: float) -> PublishedRow:
-    note = "F1 on GLUE MRPC" if name == "bert" else "top-1 on ImageNet"
+    note = say("F1 on GLUE MRPC") if name == "bert" else say("top-1 on ImageNet")
     return PublishedRow("accuracy", name, title, mode, float_value, int8_value, note=note)
 
 
 _XEON = "Xeon D-2191, 1.6 GHz"
 ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(
-        "latency", "bert", "BERT", Mode.DYNAMIC, 581.0, 313.0, 1.8, _XEON, "batch 1, 128 tokens, one thread"
+        "latency", "bert", "BERT", Mode.DYNAMIC, 581.0, 313.0, 1.8, _XEON, say("batch 1, 128 tokens, one thread")
     ),
-    PublishedRow("latency", "resnet50", "ResNet-50", Mode.STATIC, 214.0, 103.0, 2.0, _XEON, "batch 1, one thread"),
+    PublishedRow("latency", "resnet50", "ResNet-50", Mode.STATIC, 214.0, 103.0, 2.0, _XEON, say("batch 1, one thread")),
     PublishedRow(
         "latency", "mobilenet_v2", "MobileNet-v2", Mode.STATIC, 97.0, 17.0, 5.7, "Samsung S9",
-        "the float figure is of the Caffe2 runtime and not optimized",
+        say("the float figure is of the Caffe2 runtime and not optimized"),
     ),
     _accuracy("googlenet", "GoogLeNet", Mode.STATIC, 0.698, 0.697),
     _accuracy("inception_v3", "Inception-v3", Mode.STATIC, 0.775, 0.771),
@@ -99,8 +100,12 @@ def rows_of(tables: Sequence[str], names: Sequence[str] = ()) -> tuple[Published
     known = list(dict.fromkeys(row.name for row in rows))
     unknown = [name for name in names if name not in known]
     if unknown:
-        what = f"Could not run the benchmark '{unknown[0]}'"
-        raise QguiError(what, f"the {' and '.join(tables)} table has no such row", f"Choose from {', '.join(known)}.")
+        what = say("Could not run the benchmark '{unknown}'", unknown=unknown[0])
+        raise QguiError(
+            what,
+            say("the {tables} table has no such row", tables=say(" and ").join(tables)),
+            say("Choose from {known}.", known=", ".join(known)),
+        )
     return tuple(row for row in rows if not names or row.name in names)
 
 
@@ -113,4 +118,8 @@ def row_of(key: str) -> PublishedRow:
     for row in ROWS:
         if row.key == key:
             return row
-    raise QguiError("Could not run the benchmark", f"there is no row {key}", "Choose one of the published rows.")
+    raise QguiError(
+        say("Could not run the benchmark"),
+        say("there is no row {key}", key=key),
+        say("Choose one of the published rows."),
+    )

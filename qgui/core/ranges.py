@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.qparams import Grid, QParams, qparams_of_range, weight_grid
 from qgui.core.recipe import Observer, ObserverKind, WeightSetting
 from qgui.core.statistics import TensorStatistics, rebin
@@ -94,7 +95,9 @@ def of_activation(statistics: TensorStatistics) -> Distribution:
     """
     if statistics.elements == 0:
         raise QguiError(
-            "Could not choose a range", "the activation holds no finite value", "Look for the layer that makes NaN."
+            say("Could not choose a range"),
+            say("the activation holds no finite value"),
+            say("Look for the layer that makes NaN."),
         )
     mass = statistics.counts.copy()
     held = mass.sum()
@@ -208,20 +211,28 @@ def checked_channel_bounds(setting: WeightSetting, channels: int) -> tuple[tuple
     Raises:
         QguiError: One is for a channel that is not there or leaves no room, or the setting has no scale per channel.
     """
-    what = "Could not use the bounds of single channels"
+    what = say("Could not use the bounds of single channels")
     if setting.channel_bounds and setting.qscheme != "per_channel_symmetric":
-        why = f"the weight is {setting.qscheme}, and only per_channel_symmetric weights have them"
-        raise QguiError(what, why, "Reset the bounds, or choose one symmetric scale per channel.")
+        why = say("the weight is {qscheme}, and only per_channel_symmetric weights have them", qscheme=setting.qscheme)
+        raise QguiError(what, why, say("Reset the bounds, or choose one symmetric scale per channel."))
     seen: set[int] = set()
     for channel, bound in setting.channel_bounds:
         if not 0 <= channel < channels:
-            why = f"there is no output channel {channel}: the weight has {channels}, counted from 0"
-            raise QguiError(what, why, "Reset the bounds of this layer, or correct the recipe.")
+            why = say(
+                "there is no output channel {channel}: the weight has {channels}, counted from 0",
+                channel=channel,
+                channels=channels,
+            )
+            raise QguiError(what, why, say("Reset the bounds of this layer, or correct the recipe."))
         if not (np.isfinite(bound) and bound > 0.0):
-            why = f"the bound {bound:g} of channel {channel} is not a number above 0"
-            raise QguiError(what, why, "Type or drag a bound that leaves room around zero.")
+            why = say("the bound {bound:g} of channel {channel} is not a number above 0", bound=bound, channel=channel)
+            raise QguiError(what, why, say("Type or drag a bound that leaves room around zero."))
         if channel in seen:
-            raise QguiError(what, f"channel {channel} has two bounds", "Reset the bounds, or correct the recipe.")
+            raise QguiError(
+                what,
+                say("channel {channel} has two bounds", channel=channel),
+                say("Reset the bounds, or correct the recipe."),
+            )
         seen.add(channel)
     return setting.channel_bounds
 
@@ -335,9 +346,9 @@ def _quantile(starts: Float64, ends: Float64, mass: Float64, share: float) -> fl
 def _fixed(distribution: Distribution, observer: Observer) -> Bounds:
     if not (np.isfinite(observer.low) and np.isfinite(observer.high)) or observer.low >= observer.high:
         raise QguiError(
-            "Could not use the fixed range",
-            f"its lower bound {observer.low:g} is not below its upper bound {observer.high:g}",
-            "Type or drag bounds that leave room between them.",
+            say("Could not use the fixed range"),
+            say("its lower bound {low:g} is not below its upper bound {high:g}", low=observer.low, high=observer.high),
+            say("Type or drag bounds that leave room between them."),
         )
     return np.full(distribution.channels, observer.low), np.full(distribution.channels, observer.high)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import RECIPE_VERSION, Recipe
 
 
@@ -21,24 +22,32 @@ def encode(recipe: Recipe) -> bytes:
     return msgspec.json.format(msgspec.json.encode(recipe, order="sorted"), indent=2) + b"\n"
 
 
-def decode(content: bytes, name: str = "the recipe") -> Recipe:
+def decode(content: bytes, name: str = say("the recipe")) -> Recipe:
     """Return the recipe in a JSON text, in the present version.
 
     Raises:
         QguiError: The text is not a recipe, or one of a newer version.
     """
-    what = f"Could not read {name}"
+    what = say("Could not read {name}", name=name)
     try:
         version = msgspec.json.decode(content, type=_Header).version
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise QguiError(what, f"it is not a recipe ({error})", "Choose a file that QGUI saved.") from error
+        raise QguiError(
+            what, say("it is not a recipe ({error})", error=error), say("Choose a file that QGUI saved.")
+        ) from error
     if version > RECIPE_VERSION:
-        why = f"it has format version {version} and this program knows up to {RECIPE_VERSION}"
-        raise QguiError(what, why, "Open it with a newer QGUI.")
+        why = say(
+            "it has format version {version} and this program knows up to {recipe_version}",
+            version=version,
+            recipe_version=RECIPE_VERSION,
+        )
+        raise QguiError(what, why, say("Open it with a newer QGUI."))
     try:
         recipe = msgspec.json.decode(content, type=Recipe)
     except msgspec.DecodeError as error:
-        raise QguiError(what, f"a value is wrong ({error})", "Correct the file or choose another one.") from error
+        raise QguiError(
+            what, say("a value is wrong ({error})", error=error), say("Correct the file or choose another one.")
+        ) from error
     return msgspec.structs.replace(recipe, version=RECIPE_VERSION)
 
 
@@ -52,7 +61,9 @@ def load(path: Path) -> Recipe:
         content = path.read_bytes()
     except OSError as error:
         raise QguiError(
-            f"Could not open {path}", error.strerror or str(error), "Check the path and its permissions."
+            say("Could not open {path}", path=path),
+            error.strerror or str(error),
+            say("Check the path and its permissions."),
         ) from error
     return decode(content, str(path))
 
@@ -86,4 +97,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         why = error.strerror or str(error)
-        raise QguiError(f"Could not write {path}", why, "Choose another place or free some space.") from error
+        raise QguiError(
+            say("Could not write {path}", path=path), why, say("Choose another place or free some space.")
+        ) from error

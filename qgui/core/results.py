@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from qgui.core.language import say
 from qgui.core.recipe import Mode
 
 
@@ -277,10 +278,10 @@ class ExportResult(msgspec.Struct, frozen=True):
     def checked(self) -> str:
         """What the verification found, in a few words."""
         if not self.verified:
-            return f"NOT verified: {self.message}"
+            return say("NOT verified: {message}", message=self.message)
         if self.sqnr_db is None or self.latency_ms is None:
             return "verified"
-        return f"verified, {self.sqnr_db:.1f} dB, {self.latency_ms:.2f} ms"
+        return say("verified, {sqnr_db:.1f} dB, {latency_ms:.2f} ms", sqnr_db=self.sqnr_db, latency_ms=self.latency_ms)
 
 
 class DataDescription(msgspec.Struct, frozen=True):

@@ -8,14 +8,15 @@ from typing import Literal
 
 import msgspec
 
+from qgui.core.language import say
 from qgui.core.results import Latency
 
 #: Every runtime with the name that people know it by.
 RUNTIMES = {
-    "eager": "torch eager",
-    "torchscript": "torch traced",
-    "optimized": "torch traced, optimized",
-    "onnxruntime": "ONNX Runtime",
+    "eager": say("torch eager"),
+    "torchscript": say("torch traced"),
+    "optimized": say("torch traced, optimized"),
+    "onnxruntime": say("ONNX Runtime"),
     "openvino": "OpenVINO",
 }
 #: A baseline so much slower than the best is called slow.
@@ -131,11 +132,20 @@ def verdict(table: RuntimeTable) -> str:
     """Return in one sentence what int8 gains over the best float."""
     before, after, gain = table.best("float"), table.best("quantized"), table.speedup
     if before is None or after is None or gain is None:
-        return "Not both models ran, so there is no speed-up to tell."
-    told = f"{gain:.2f} times as fast as" if gain >= 1 else f"{1 / gain:.2f} times slower than"
-    return (
-        f"The best int8 ({after.name}, {after.median_ms:.2f} ms) is {told} the best float "
-        f"({before.name}, {before.median_ms:.2f} ms)."
+        return say("Not both models ran, so there is no speed-up to tell.")
+    told = (
+        say("{gain:.2f} times as fast as", gain=gain)
+        if gain >= 1
+        else say("{gain:.2f} times slower than", gain=1 / gain)
+    )
+    return say(
+        "The best int8 ({name}, {median_ms:.2f} ms) is {told} the best float "
+        "({before_name}, {before_median_ms:.2f} ms).",
+        name=after.name,
+        median_ms=after.median_ms,
+        told=told,
+        before_name=before.name,
+        before_median_ms=before.median_ms,
     )
 
 
@@ -148,7 +158,12 @@ def slow_baseline(table: RuntimeTable, row: RuntimeResult) -> str:
     same, behind = ratio(twin, row), ratio(twin, best)
     if row.subject == "float" or twin is None or same is None or behind is None or behind < SLOW_BASELINE:
         return ""
-    return f"{same:.2f} times over {twin.name}, a slow float: {behind:.2f} times the best one's time"
+    return say(
+        "{same:.2f} times over {name}, a slow float: {behind:.2f} times the best one's time",
+        same=same,
+        name=twin.name,
+        behind=behind,
+    )
 
 
 def lines(table: RuntimeTable) -> list[str]:
@@ -160,12 +175,15 @@ def lines(table: RuntimeTable) -> list[str]:
             found.append(f"{row.name}, {subject}: {row.problem}")
             continue
         gain = table.speedup_of(row)
-        parts = [f"median {row.latency.median_ms:.2f} ms", f"p95 {row.latency.p95_ms:.2f} ms"]
+        parts = [
+            say("median {median_ms:.2f} ms", median_ms=row.latency.median_ms),
+            say("p95 {p95_ms:.2f} ms", p95_ms=row.latency.p95_ms),
+        ]
         if gain is not None and row.subject == "quantized":
-            parts.append(f"{gain:.2f} times the best float's speed")
+            parts.append(say("{gain:.2f} times the best float's speed", gain=gain))
         if row.peak_bytes is not None:
-            parts.append(f"peak memory {row.peak_bytes / 1e6:.0f} MB")
+            parts.append(say("peak memory {peak_bytes:.0f} MB", peak_bytes=row.peak_bytes / 1000000.0))
         if row.file_bytes is not None:
-            parts.append(f"file {row.file_bytes / 1e6:.2f} MB")
+            parts.append(say("file {file_bytes:.2f} MB", file_bytes=row.file_bytes / 1000000.0))
         found.append(f"{row.name}, {subject}: {', '.join(parts)}")
     return [*found, *table.notes]

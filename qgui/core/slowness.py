@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from qgui.core import legality
+from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode
 from qgui.core.results import Comparison, Island, LayerResult, MachineDescription
@@ -72,11 +73,15 @@ class WayOut(msgspec.Struct, frozen=True, omit_defaults=True):
     def text(self) -> str:
         """What is done, as a short command."""
         if self.kind == "backend":
-            return f"Use the backend {self.backend}"
+            return say("Use the backend {backend}", backend=self.backend)
         if self.kind == "runtime":
-            return f"Run it in {RUNTIMES[self.runtime]}"
-        which = self.layers[0] if len(self.layers) == 1 else f"these {len(self.layers)} layers"
-        return f"Leave {which} float" if self.kind == "float" else f"Make {which} int8 too"
+            return say("Run it in {runtime}", runtime=RUNTIMES[self.runtime])
+        which = self.layers[0] if len(self.layers) == 1 else say("these {count} layers", count=len(self.layers))
+        return (
+            say("Leave {which} float", which=which)
+            if self.kind == "float"
+            else say("Make {which} int8 too", which=which)
+        )
 
 
 class SlowLayer(msgspec.Struct, frozen=True):
@@ -218,7 +223,10 @@ def _followers(comparison: Comparison, off_path: Collection[str]) -> dict[str, s
 
 
 def _why_follows(before: str) -> str:
-    return f"It comes right after {before}, which is off the fast path and leaves the caches cold; help that one first."
+    return say(
+        "It comes right after {before}, which is off the fast path and leaves the caches cold; help that one first.",
+        before=before,
+    )
 
 
 def _is_slow(result: LayerResult, total: float) -> bool:
@@ -231,32 +239,37 @@ def _is_slow(result: LayerResult, total: float) -> bool:
 def cause_of(layer: Layer, result: LayerResult, backend: str, machine: MachineDescription) -> tuple[Cause, str]:
     """Return why a layer is slower in int8 on an engine, as a kind and as a sentence."""
     if backend == "qnnpack" and not machine.arm:
-        return Cause.ENGINE, "QNNPACK's int8 kernels are written for ARM; on x86 they use its oldest instructions."
+        return Cause.ENGINE, say("QNNPACK's int8 kernels are written for ARM; on x86 they use its oldest instructions.")
     if result.mode is not Mode.DYNAMIC and is_off_path(layer, backend, machine):
         if layer.depthwise:
             return Cause.DEPTHWISE, _why_off_the_fast_path(layer, backend)
-        why = (
-            f"FBGEMM, which computes it on {backend}, has kernels for 3x3 convolutions of 4, 8 or 16 channels a group; "
-            "this one goes group by group through a general one."
+        why = say(
+            "FBGEMM, which computes it on {backend}, has kernels for 3x3 convolutions of 4, 8 or 16 channels a group; "
+            "this one goes group by group through a general one.",
+            backend=backend,
         )
         return Cause.GROUPED, why
     if layer.type in legality.CLAMPS and result.mode is not Mode.FLOAT:
         return Cause.UNFOLDED_CLAMP, _why_clamp_stays(layer, backend)
     if result.mode is Mode.DYNAMIC and layer.type in legality.DYNAMIC_TYPES:
-        why = "Finding the range of its input and quantizing it takes longer, at each call, than int8 saves."
+        why = say("Finding the range of its input and quantizing it takes longer, at each call, than int8 saves.")
         return Cause.DYNAMIC, why
     if not machine.vnni and not machine.arm and layer.type in legality.WEIGHTED:
-        why = "This processor has no VNNI instructions: adding products of 8-bit integers is hardly faster than float."
+        why = say(
+            "This processor has no VNNI instructions: adding products of 8-bit integers is hardly faster than float."
+        )
         return Cause.NO_VNNI, why
     if (result.float_ms or 0.0) < SMALL_MS:
         return (
             Cause.SMALL,
-            "Too small to pay: in float it takes so little that starting an int8 kernel costs more.",
+            say("Too small to pay: in float it takes so little that starting an int8 kernel costs more."),
         )
     if layer.type not in legality.WEIGHTED:
-        why = f"PyTorch's engines make convolutions and Linear fast; int8 {layer.type} is a plain kernel."
+        why = say(
+            "PyTorch's engines make convolutions and Linear fast; int8 {type} is a plain kernel.", type=layer.type
+        )
         return Cause.PLAIN_KERNEL, why
-    return Cause.UNKNOWN, "The cause is not known. Measure another backend or leave it float."
+    return Cause.UNKNOWN, say("The cause is not known. Measure another backend or leave it float.")
 
 
 def runs_on_fbgemm(layer: Layer, backend: str, machine: MachineDescription) -> bool:
@@ -274,18 +287,22 @@ def has_depthwise_kernel(layer: Layer) -> bool:
 def _against_depthwise_kernel(layer: Layer) -> str:
     kernel = layer.weight_shape[2:] if layer.weight_shape is not None else ()
     if len(kernel) < 2:
-        return "this one has one dimension"
+        return say("this one has one dimension")
     if any(size not in (3, 5) for size in kernel) or kernel[-1] != kernel[-2]:
-        return f"this one has a {_told(kernel)} kernel"
+        return say("this one has a {kernel} kernel", kernel=_told(kernel))
     if layer.convolution_groups % 8:
-        return f"this one has {layer.convolution_groups}"
+        return say("this one has {convolution_groups}", convolution_groups=layer.convolution_groups)
     if any(step not in (1, 2) for step in layer.stride):
-        return f"this one has stride {_told(layer.stride)}"
+        return say("this one has stride {stride}", stride=_told(layer.stride))
     if any(step != 1 for step in layer.dilation):
-        return f"this one is dilated by {_told(layer.dilation)}"
+        return say("this one is dilated by {dilation}", dilation=_told(layer.dilation))
     wished = tuple((size - 1) // 2 for size in kernel)
     if layer.padding and layer.padding != wished:
-        return f"this one has padding {_told(layer.padding)}, where the kernel needs {_told(wished)}"
+        return say(
+            "this one has padding {padding}, where the kernel needs {wished}",
+            padding=_told(layer.padding),
+            wished=_told(wished),
+        )
     return ""
 
 
@@ -305,17 +322,27 @@ def _told(numbers: Sequence[int]) -> str:
 
 def _why_off_the_fast_path(layer: Layer, backend: str) -> str:
     why = _against_depthwise_kernel(layer)
-    chosen = f"x86 leaves more than {X86_GROUPS} groups to FBGEMM, whose" if backend == "x86" else "FBGEMM's"
-    return (
-        f"Depthwise, off the fast path: {chosen} depthwise kernel takes 3x3 and 5x5, groups in multiples of 8, "
-        f"stride 1 or 2 and symmetric padding; {why}. It goes channel by channel through a general one."
+    chosen = (
+        say("x86 leaves more than {x86_groups} groups to FBGEMM, whose", x86_groups=X86_GROUPS)
+        if backend == "x86"
+        else "FBGEMM's"
+    )
+    return say(
+        "Depthwise, off the fast path: {chosen} depthwise kernel takes 3x3 and 5x5, groups in multiples of 8, "
+        "stride 1 or 2 and symmetric padding; {why}. It goes channel by channel through a general one.",
+        chosen=chosen,
+        why=why,
     )
 
 
 def _why_clamp_stays(layer: Layer, backend: str) -> str:
-    stays = "It stays an operation of its own; it disappears where the range of the layer before clamps alike"
+    stays = say("It stays an operation of its own; it disappears where the range of the layer before clamps alike")
     if legality.needs_reduced_range(layer, backend):
-        return f"{stays}, which seven bits, as {backend} needs them before depthwise convolutions, do not."
+        return say(
+            "{stays}, which seven bits, as {backend} needs them before depthwise convolutions, do not.",
+            stays=stays,
+            backend=backend,
+        )
     return f"{stays}."
 
 
@@ -361,12 +388,16 @@ def _explained(
     if impossible:
         return SlowIsland(island, float_ms, impossible[0])
     if off_path:
-        reason = f"It pays: on {backend} the int8 kernel of {off_path[0]} would be off the fast path."
+        reason = say(
+            "It pays: on {backend} the int8 kernel of {off_path} would be off the fast path.",
+            backend=backend,
+            off_path=off_path[0],
+        )
         return SlowIsland(island, float_ms, reason)
     if not known:
-        reason = "Values are converted to float and back because the layers around want other scales."
+        reason = say("Values are converted to float and back because the layers around want other scales.")
         return SlowIsland(island, float_ms, reason)
-    reason = "Left float between int8 layers: values are converted before and after."
+    reason = say("Left float between int8 layers: values are converted before and after.")
     return SlowIsland(island, float_ms, reason, (WayOut("static", layers=tuple(layer.name for layer in known)),))
 
 
@@ -381,26 +412,54 @@ def is_off_path(layer: Layer, backend: str, machine: MachineDescription) -> bool
 
 def _summary(comparison: Comparison, layers: Sequence[SlowLayer], islands: Sequence[SlowIsland], total: float) -> str:
     gain = comparison.speedup
-    told = f"{gain:.2f} times as fast as" if gain >= 1 else f"{1 / gain:.2f} times slower than"
+    told = (
+        say("{gain:.2f} times as fast as", gain=gain)
+        if gain >= 1
+        else say("{gain:.2f} times slower than", gain=1 / gain)
+    )
     before, after = comparison.best_latency("float"), comparison.best_latency("quantized")
-    times = f"{after.median_ms:.2f} ms against {before.median_ms:.2f} ms"
-    sentences = [f"On {comparison.backend}, int8 is {told} the best float in PyTorch: {times}."]
+    times = say(
+        "{median_ms:.2f} ms against {before_median_ms:.2f} ms",
+        median_ms=after.median_ms,
+        before_median_ms=before.median_ms,
+    )
+    sentences = [
+        say(
+            "On {backend}, int8 is {told} the best float in PyTorch: {times}.",
+            backend=comparison.backend,
+            told=told,
+            times=times,
+        )
+    ]
     if layers:
         lost = sum(entry.lost_ms for entry in layers)
-        which = "1 layer is" if len(layers) == 1 else f"{len(layers)} layers are"
-        sentences.append(f"{which} slower than in float and {'loses' if len(layers) == 1 else 'lose'} {lost:.2f} ms.")
+        which = say("1 layer is") if len(layers) == 1 else say("{count} layers are", count=len(layers))
+        sentences.append(
+            say(
+                "{which} slower than in float and {lose} {lost:.2f} ms.",
+                which=which,
+                lose=say("loses") if len(layers) == 1 else say("lose"),
+                lost=lost,
+            )
+        )
         depthwise = [entry for entry in layers if entry.cause is Cause.DEPTHWISE]
         if depthwise:
             spent = sum(entry.quantized_ms for entry in depthwise)
             share = 100 * spent / total if total else 0.0
             sentences.append(
-                f"{len(depthwise)} of them are depthwise convolutions off the fast path, which take {share:.0f} % of "
-                "the time of all layers."
+                say(
+                    "{count} of them are depthwise convolutions off the fast path, which take {share:.0f} % of "
+                    "the time of all layers.",
+                    count=len(depthwise),
+                    share=share,
+                )
             )
     if islands:
         spent = sum(entry.island.total_ms for entry in islands)
-        which = "1 float island takes" if len(islands) == 1 else f"{len(islands)} float islands take"
-        sentences.append(f"{which} {spent:.2f} ms.")
+        which = (
+            say("1 float island takes") if len(islands) == 1 else say("{count} float islands take", count=len(islands))
+        )
+        sentences.append(say("{which} {spent:.2f} ms.", which=which, spent=spent))
     if not layers and not islands:
-        sentences.append("No layer is slower than in float, and no float work lies between int8 layers.")
+        sentences.append(say("No layer is slower than in float, and no float work lies between int8 layers."))
     return " ".join(sentences)

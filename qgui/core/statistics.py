@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qgui.core.calibration import CalibrationSettings
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe_file import write_atomically
 
 #: Bins of an activation histogram.
@@ -236,7 +237,9 @@ def load(path: Path) -> CalibrationRecord:
             index = msgspec.json.decode(arrays["index"].tobytes(), type=_Index)
             counts, batch_min, batch_max = arrays["counts"], arrays["batch_min"], arrays["batch_max"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as error:
-        raise QguiError(f"Could not read the statistics in {path}", str(error), "Calibrate again.") from error
+        raise QguiError(
+            say("Could not read the statistics in {path}", path=path), str(error), say("Calibrate again.")
+        ) from error
     tensors = {
         row.name: TensorStatistics(
             counts=counts[i],

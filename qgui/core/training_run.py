@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import Recipe
 from qgui.core.training import Training
 
@@ -21,7 +22,7 @@ ScoreName = Literal["accuracy", "agreement", "SQNR"]
 
 def told_score(name: ScoreName, value: float) -> str:
     """Return a score with its unit."""
-    return f"{value:.1f} dB" if name == "SQNR" else f"{100 * value:.1f} %"
+    return say("{value:.1f} dB", value=value) if name == "SQNR" else f"{100 * value:.1f} %"
 
 
 class StepPoint(msgspec.Struct, frozen=True, array_like=True):
@@ -159,10 +160,18 @@ class ConversionCheck(msgspec.Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """What came out, as a sentence."""
-        same = f", the same class on {100 * self.agreement:.1f} %" if self.agreement is not None else ""
-        return (
-            f"Converted: {self.name} {told_score(self.name, self.converted)} in int8, "
-            f"{told_score(self.name, self.simulated)} fake-quantized{same} of {self.samples} validation samples."
+        same = (
+            say(", the same class on {agreement:.1f} %", agreement=100 * self.agreement)
+            if self.agreement is not None
+            else ""
+        )
+        return say(
+            "Converted: {name} {converted} in int8, {simulated} fake-quantized{same} of {samples} validation samples.",
+            name=self.name,
+            converted=told_score(self.name, self.converted),
+            simulated=told_score(self.name, self.simulated),
+            same=same,
+            samples=self.samples,
         )
 
 
@@ -270,21 +279,27 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         QguiError: It is damaged or of a newer version.
     """
     path = folder / CHECKPOINT
-    what = f"Could not read the checkpoint {path}"
+    what = say("Could not read the checkpoint {path}", path=path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise QguiError(what, error.strerror or str(error), "Check the path and its permissions.") from error
+        raise QguiError(what, error.strerror or str(error), say("Check the path and its permissions.")) from error
     try:
         version = msgspec.json.decode(content, type=_Header).version
         if version > CHECKPOINT_VERSION:
-            why = f"it has format version {version} and this program knows up to {CHECKPOINT_VERSION}"
-            raise QguiError(what, why, "Resume it with a newer QGUI.")
+            why = say(
+                "it has format version {version} and this program knows up to {checkpoint_version}",
+                version=version,
+                checkpoint_version=CHECKPOINT_VERSION,
+            )
+            raise QguiError(what, why, say("Resume it with a newer QGUI."))
         return msgspec.json.decode(content, type=Checkpoint)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise QguiError(what, f"it is damaged ({error})", "Remove the folder and train anew.") from error
+        raise QguiError(
+            what, say("it is damaged ({error})", error=error), say("Remove the folder and train anew.")
+        ) from error
 
 
 def existing_checkpoint(folder: Path) -> Checkpoint:
@@ -295,8 +310,8 @@ def existing_checkpoint(folder: Path) -> Checkpoint:
     """
     found = read_checkpoint(folder)
     if found is None:
-        hint = "Name the folder in which a training was interrupted."
-        raise QguiError("Could not resume the training", f"{folder} holds no checkpoint", hint)
+        hint = say("Name the folder in which a training was interrupted.")
+        raise QguiError(say("Could not resume the training"), say("{folder} holds no checkpoint", folder=folder), hint)
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 
 from qgui.core import fitting, legality, ranges
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Mode, Recipe
 from qgui.core.results import BackendTiming
@@ -39,7 +40,7 @@ def measure(
     ratios: dict[str, float] = {}
     problems: list[BackendTiming] = []
     for name in machine.backends():
-        progress.step("Converting", len(ratios) + len(problems), len(machine.backends()))
+        progress.step(say("Converting"), len(ratios) + len(problems), len(machine.backends()))
         try:
             moved = for_backend(untrained(recipe), name, model.description)
             built, _ = session.build(moved, progress, with_effects=False)

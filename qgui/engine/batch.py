@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 
 Inputs = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
 
@@ -62,13 +63,18 @@ class Batch:
         except Exception as error:
             lines = str(error).strip().splitlines()
             told = ", ".join(_told(tensor) for tensor in self.tensors)
-            why = f"forward raised {type(error).__name__}: {lines[0] if lines else ''} (inputs: {told})"
-            hint = "Check that the data has the shape and type the model takes."
-            raise QguiError("Could not run the model", why, hint, str(error)) from error
+            why = say(
+                "forward raised {kind}: {line} (inputs: {told})",
+                kind=type(error).__name__,
+                line=lines[0] if lines else "",
+                told=told,
+            )
+            hint = say("Check that the data has the shape and type the model takes.")
+            raise QguiError(say("Could not run the model"), why, hint, str(error)) from error
 
 
 def _told(tensor: torch.Tensor) -> str:
-    shape = "x".join(map(str, tensor.shape)) or "one number"
+    shape = "x".join(map(str, tensor.shape)) or say("one number")
     return shape if tensor.dtype is torch.float32 else f"{shape} {str(tensor.dtype).removeprefix('torch.')}"
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from qgui.core.benchmarks import AccuracyFigures, BenchmarkSettings, share_interval
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.published import BERT_TOKENS, PublishedRow
 from qgui.core.recipe import DataReference, Mode, ModelReference, Recipe
 from qgui.core.report import sentences
@@ -21,7 +22,7 @@ from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
 #: Told sentences while a row runs.
-Say = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 def transform_of(model: str) -> dict[str, object]:
@@ -39,7 +40,7 @@ def transform_of(model: str) -> dict[str, object]:
 
 
 def measure(
-    row: PublishedRow, settings: BenchmarkSettings, weights: Path | None, progress: Progress, say: Say
+    row: PublishedRow, settings: BenchmarkSettings, weights: Path | None, progress: Progress, tell: Tell
 ) -> tuple[AccuracyFigures, tuple[str, ...]]:
     """Quantize the pretrained model of a row as it was published, and score float and int8 on the same samples.
 
@@ -48,7 +49,7 @@ def measure(
         settings: Where the data is, and how many samples are wanted.
         weights: The file of torchvision's weights; None for BERT.
         progress: Told after every batch.
-        say: Told what is done and how long it will take.
+        tell: Told what is done and how long it will take.
 
     Returns:
         The figures, and what the person should know.
@@ -57,23 +58,23 @@ def measure(
         QguiError: Model or data cannot be opened, or the model cannot be quantized.
         Cancelled: The person asked to stop.
     """
-    progress.step("Opening the model", 0, 0)
+    progress.step(say("Opening the model"), 0, 0)
     trains = row.mode is Mode.QAT and settings.training_images > 0
     mode = row.mode if trains or row.mode is not Mode.QAT else Mode.STATIC
     session = Session()
     notes = _open_text(session, settings) if row.is_text else _open_images(session, row, settings, weights, trains)
     recipe = session.advised_recipe(mode=mode)
     if row.mode is Mode.QAT and not trains:
-        notes.append("Static, not trained: the published int8 figure is of quantization-aware training.")
+        notes.append(say("Static, not trained: the published int8 figure is of quantization-aware training."))
     if mode is not Mode.DYNAMIC:
         session.calibrate(progress, recipe=recipe)
     if trains:
         recipe = msgspec.structs.replace(recipe, training=Training(loss=DISTILL, seed=settings.seed))
-        notes.append(_train(session, recipe, progress, say))
+        notes.append(_train(session, recipe, progress, tell))
     else:
         notes.extend(session.quantize(recipe, progress).notes)
     opened = session.opened_data
-    say(f"Evaluating {len(opened.evaluation)} samples, float and int8.")
+    tell(say("Evaluating {count} samples, float and int8.", count=len(opened.evaluation)))
     found = score.score(
         session.opened_model.loaded.module,
         session.run_quantized,
@@ -84,7 +85,11 @@ def measure(
     )
     before, after = found.float_accuracy, found.quantized_accuracy
     if before is None or after is None:
-        raise QguiError(f"Could not score {row.title}", "the samples have no labels", "Choose labelled data.")
+        raise QguiError(
+            say("Could not score {title}", title=row.title),
+            say("the samples have no labels"),
+            say("Choose labelled data."),
+        )
     figures = AccuracyFigures(
         float_value=_value(before),
         int8_value=_value(after),
@@ -128,8 +133,10 @@ def _open_images(
     )
     session.open_data(reference)
     opened = session.opened_data
-    used = "calibrate and train" if trains else "calibrate"
-    return [f"{len(opened.calibration)} of the validation images {used} and are not evaluated."]
+    used = say("calibrate and train") if trains else say("calibrate")
+    return [
+        say("{count} of the validation images {used} and are not evaluated.", count=len(opened.calibration), used=used)
+    ]
 
 
 def _open_text(session: Session, settings: BenchmarkSettings) -> list[str]:
@@ -149,18 +156,27 @@ def _open_text(session: Session, settings: BenchmarkSettings) -> list[str]:
     return []
 
 
-def _train(session: Session, recipe: Recipe, progress: Progress, say: Say) -> str:
+def _train(session: Session, recipe: Recipe, progress: Progress, tell: Tell) -> str:
     """Train with distillation from the float model, saying beforehand how long it takes, and return what was done."""
     estimate = session.trainer(recipe, progress).estimate()
-    say(
-        f"Training {estimate.settings.epochs} epochs on {estimate.samples} images with distillation from the "
-        f"float model: about {max(round(estimate.seconds / 60), 1)} min."
+    tell(
+        say(
+            "Training {epochs} epochs on {samples} images with distillation from the float model: about {minutes} min.",
+            epochs=estimate.settings.epochs,
+            samples=estimate.samples,
+            minutes=max(round(estimate.seconds / 60), 1),
+        )
     )
 
-    def tell(update: TrainingUpdate) -> None:
+    def listen(update: TrainingUpdate) -> None:
         for line in sentences.training_lines(update):
-            say(line)
+            tell(line)
 
-    outcome, _ = session.train(recipe, progress, listener=tell)
+    outcome, _ = session.train(recipe, progress, listener=listen)
     epochs, minutes = outcome.settings.epochs, outcome.seconds / 60
-    return f"Trained {epochs} epochs on {outcome.samples} images in {minutes:.1f} min, with distillation from float."
+    return say(
+        "Trained {epochs} epochs on {samples} images in {minutes:.1f} min, with distillation from float.",
+        epochs=epochs,
+        samples=outcome.samples,
+        minutes=minutes,
+    )

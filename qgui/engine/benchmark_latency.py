@@ -13,6 +13,7 @@ import torch
 
 from qgui.core.advice import fastest_backend
 from qgui.core.benchmarks import BenchmarkSettings, LatencyFigures, TimedVariant
+from qgui.core.language import say
 from qgui.core.published import BERT_TOKENS, PublishedRow
 from qgui.core.recipe import DataReference, Mode, ModelReference
 from qgui.core.results import BackendTiming
@@ -53,14 +54,20 @@ class _Named:
 def sources_of(row: PublishedRow, weights: Path | None) -> tuple[ModelReference, DataReference, str]:
     """Return model and data of a row, and a sentence about the weights."""
     if row.is_text:
-        kind = "transformers' BERT-base" if bert.has_transformers() else "an encoder of the shape of BERT-base"
-        note = f"{kind} with random weights, {BERT_TOKENS} random tokens: the time does not depend on them."
+        kind = (
+            say("transformers' BERT-base") if bert.has_transformers() else say("an encoder of the shape of BERT-base")
+        )
+        note = say(
+            "{kind} with random weights, {bert_tokens} random tokens: the time does not depend on them.",
+            kind=kind,
+            bert_tokens=BERT_TOKENS,
+        )
         model, data = ModelReference("qgui.engine.bert:base"), "qgui.engine.bert:sequences"
         note = note[0].upper() + note[1:]
     else:
         model, data = ModelReference(f"torchvision:{row.name}", str(weights or "")), "random:1x3x224x224"
-        kind = "torchvision's weights" if weights else "Random weights"
-        note = f"{kind}, random images of 224 × 224: the time does not depend on them."
+        kind = say("torchvision's weights") if weights else say("Random weights")
+        note = say("{kind}, random images of 224 × 224: the time does not depend on them.", kind=kind)
     return model, DataReference(source=data, calibrate=_CALIBRATION, evaluate=_CALIBRATION), note
 
 
@@ -76,7 +83,7 @@ def measure(row: PublishedRow, settings: BenchmarkSettings, progress: Progress) 
         QguiError: The model cannot be quantized here.
         Cancelled: The person asked to stop.
     """
-    progress.step("Opening the model", 0, 0)
+    progress.step(say("Opening the model"), 0, 0)
     weights = None if row.is_text else pretrained.find(pretrained.published(row.name), settings.weights)
     model, data, note = sources_of(row, weights)
     session = Session()
@@ -103,7 +110,11 @@ def measure(row: PublishedRow, settings: BenchmarkSettings, progress: Progress) 
 def _busy() -> list[str]:
     """Say where other programs use the processors, which makes every figure worse."""
     share = float(psutil.cpu_percent(_LISTENING_S)) / 100
-    return [f"Other programs used {100 * share:.0f} % of the processors just before."] if share > _BUSY else []
+    return (
+        [say("Other programs used {share:.0f} % of the processors just before.", share=100 * share)]
+        if share > _BUSY
+        else []
+    )
 
 
 def _variants(session: Session) -> tuple[list[_Named], list[str]]:
@@ -112,21 +123,23 @@ def _variants(session: Session) -> tuple[list[_Named], list[str]]:
     batch = session.latency_batch(1)
     backend, module = result.recipe.backend, model.loaded.module
     others = list(session.check_batches(comparison.CHECKED_SAMPLES))
-    named = [_Named("float eager", Variant("float", "eager", "", lambda: batch.run(module, copy=False)))]
+    named = [_Named(say("float eager"), Variant("float", "eager", "", lambda: batch.run(module, copy=False)))]
     notes: list[str] = []
 
     def add(name: str, build: Callable[[], Variant]) -> None:
         try:
             named.append(_Named(name, build()))
         except NotTraceable as error:
-            notes.append(f"{name} is missing: {error}.")
+            notes.append(say("{name} is missing: {error}.", name=name, error=error))
 
-    add("float TorchScript", lambda: _traced("float", module, "", batch, others))
+    add(say("float TorchScript"), lambda: _traced("float", module, "", batch, others))
     if model.graphs is not None and all(t.dim() == 4 for t in batch.tensors):
-        add("float fused, channels-last, TorchScript", lambda: _channels_last(model, batch, others))
+        add(say("float fused, channels-last, TorchScript"), lambda: _channels_last(model, batch, others))
     quantized = result.module
-    named.append(_Named("int8 eager", Variant("quantized", "eager", backend, lambda: batch.run(quantized, copy=False))))
-    add("int8 TorchScript", lambda: _traced("quantized", quantized, backend, batch, others))
+    named.append(
+        _Named(say("int8 eager"), Variant("quantized", "eager", backend, lambda: batch.run(quantized, copy=False)))
+    )
+    add(say("int8 TorchScript"), lambda: _traced("quantized", quantized, backend, batch, others))
     return named, notes
 
 

@@ -14,6 +14,7 @@ import qgui
 from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, Missing, RowState
 from qgui.core.errors import QguiError
 from qgui.core.extras import how_to_install
+from qgui.core.language import say
 from qgui.core.published import BERT_TOKENS, ROWS, PublishedRow, row_of
 from qgui.core.recipe import Mode
 from qgui.engine import benchmark_accuracy, benchmark_latency, bert, machine, pretrained
@@ -48,16 +49,18 @@ def state(row: PublishedRow, settings: BenchmarkSettings) -> RowState:
         return RowState(row.key, tuple(_missing_text(settings)), _text_plan(settings))
     missing = []
     if not settings.images:
-        missing.append(Missing("images", "Choose the folder of ImageNet validation images."))
+        missing.append(Missing("images", say("Choose the folder of ImageNet validation images.")))
     elif not Path(settings.images).expanduser().is_dir():
-        why = f"There is no folder {settings.images}: choose that of the ImageNet validation images."
+        why = say("There is no folder {images}: choose that of the ImageNet validation images.", images=settings.images)
         missing.append(Missing("images", why))
     weights = pretrained.published(row.name)
     wanted = pretrained.find(weights, settings.weights) is None
     if wanted and not settings.download:
-        why = (
-            f"The weights are not on this machine: let them be downloaded ({weights.megabytes:.0f} MB), or choose the "
-            f"folder that holds {weights.file}."
+        why = say(
+            "The weights are not on this machine: let them be downloaded ({megabytes:.0f} MB), or choose the "
+            "folder that holds {file}.",
+            megabytes=weights.megabytes,
+            file=weights.file,
         )
         missing.append(Missing("weights", why))
     size = weights.megabytes if wanted else 0.0
@@ -65,7 +68,7 @@ def state(row: PublishedRow, settings: BenchmarkSettings) -> RowState:
 
 
 def run(
-    key: str, settings: BenchmarkSettings, progress: Progress, say: Callable[[str], None] = lambda _: None
+    key: str, settings: BenchmarkSettings, progress: Progress, tell: Callable[[str], None] = lambda _: None
 ) -> BenchmarkResult:
     """Run a row; missing weights are downloaded first where the person agreed.
 
@@ -73,7 +76,7 @@ def run(
         key: Of the row.
         settings: With what it is run.
         progress: Told after every step.
-        say: Told what is done and how long it will take.
+        tell: Told what is done and how long it will take.
 
     Raises:
         QguiError: Something is missing, or the row cannot be run.
@@ -82,7 +85,11 @@ def run(
     row, began = row_of(key), time.monotonic()
     lacking = state(row, settings).needs
     if lacking:
-        raise QguiError(f"Could not run {row.title} ({row.table})", "something is missing", lacking)
+        raise QguiError(
+            say("Could not run {title} ({table})", title=row.title, table=row.table),
+            say("something is missing"),
+            lacking,
+        )
     plain.silence()
     figures, accuracy = None, None
     if row.table == "latency":
@@ -90,7 +97,7 @@ def run(
         figures, notes = measured.figures, measured.notes
     else:
         weights = None if row.is_text else _weights(row, settings, progress)
-        accuracy, notes = benchmark_accuracy.measure(row, settings, weights, progress, say)
+        accuracy, notes = benchmark_accuracy.measure(row, settings, weights, progress, tell)
     return BenchmarkResult(
         key=key,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -106,51 +113,78 @@ def run(
 def _weights(row: PublishedRow, settings: BenchmarkSettings, progress: Progress) -> Path:
     weights = pretrained.published(row.name)
     found = pretrained.find(weights, settings.weights) or pretrained.download(weights, progress)
-    progress.step("Checking the weights", 0, 0)
+    progress.step(say("Checking the weights"), 0, 0)
     pretrained.check(weights, found)
     return found
 
 
 def _latency_plan(row: PublishedRow, settings: BenchmarkSettings) -> str:
-    threads = "one thread" if settings.threads == 1 else f"{settings.threads} threads"
+    threads = say("one thread") if settings.threads == 1 else say("{threads} threads", threads=settings.threads)
     if row.is_text:
-        kind = "transformers' BERT-base" if bert.has_transformers() else "an encoder of BERT-base's shape in torch.nn"
-        return f"Measures {kind} with random weights: {BERT_TOKENS} tokens, batch 1, {threads}."
-    return f"Measures the model on an image of 224 × 224, batch 1, {threads}; random weights take the same time."
+        kind = (
+            say("transformers' BERT-base")
+            if bert.has_transformers()
+            else say("an encoder of BERT-base's shape in torch.nn")
+        )
+        return say(
+            "Measures {kind} with random weights: {bert_tokens} tokens, batch 1, {threads}.",
+            kind=kind,
+            bert_tokens=BERT_TOKENS,
+            threads=threads,
+        )
+    return say(
+        "Measures the model on an image of 224 × 224, batch 1, {threads}; random weights take the same time.",
+        threads=threads,
+    )
 
 
 def _image_plan(row: PublishedRow, settings: BenchmarkSettings) -> str:
-    count = f"{settings.limit}" if settings.limit else "all other"
+    count = f"{settings.limit}" if settings.limit else say("all other")
     if row.mode is not Mode.QAT:
-        return f"Calibrates on {settings.calibrate} images and evaluates {count} images."
+        return say(
+            "Calibrates on {calibrate} images and evaluates {count} images.", calibrate=settings.calibrate, count=count
+        )
     if not settings.training_images:
-        return f"Quantizes statically, not as published, and evaluates {count} images."
-    return (
-        f"Trains on {settings.training_images} images with distillation from the float model (some minutes; how many "
-        f"is measured and logged before it begins) and evaluates {count} images."
+        return say("Quantizes statically, not as published, and evaluates {count} images.", count=count)
+    return say(
+        "Trains on {training_images} images with distillation from the float model (some minutes; how many "
+        "is measured and logged before it begins) and evaluates {count} images.",
+        training_images=settings.training_images,
+        count=count,
     )
 
 
 def _text_plan(settings: BenchmarkSettings) -> str:
     count = f"{settings.limit}" if settings.limit else "all"
-    return f"Quantizes the fine-tuned BERT dynamically and evaluates {count} sentence pairs of {BERT_TOKENS} tokens."
+    return say(
+        "Quantizes the fine-tuned BERT dynamically and evaluates {count} sentence pairs of {bert_tokens} tokens.",
+        count=count,
+        bert_tokens=BERT_TOKENS,
+    )
 
 
 def _missing_text(settings: BenchmarkSettings) -> list[Missing]:
     missing = []
     if not bert.has_transformers():
-        why = f"The package transformers is not installed. {how_to_install('transformers')}"
+        why = say(
+            "The package transformers is not installed. {how_to_install}", how_to_install=how_to_install("transformers")
+        )
         missing.append(Missing("package", why))
     if not settings.mrpc:
-        missing.append(Missing("mrpc", "Choose the file dev.tsv of GLUE's MRPC."))
+        missing.append(Missing("mrpc", say("Choose the file dev.tsv of GLUE's MRPC.")))
     elif not Path(settings.mrpc).expanduser().is_file():
-        missing.append(Missing("mrpc", f"There is no file {settings.mrpc}: choose the dev.tsv of GLUE's MRPC."))
+        missing.append(
+            Missing("mrpc", say("There is no file {mrpc}: choose the dev.tsv of GLUE's MRPC.", mrpc=settings.mrpc))
+        )
     if not settings.bert:
-        why = (
-            f"Choose the folder of a BERT fine-tuned on MRPC; the published one is unpacked from {FINE_TUNED_BERT} "
-            "(PyTorch publishes no hash of it, so it is not downloaded from here)."
+        why = say(
+            "Choose the folder of a BERT fine-tuned on MRPC; the published one is unpacked from {fine_tuned_bert} "
+            "(PyTorch publishes no hash of it, so it is not downloaded from here).",
+            fine_tuned_bert=FINE_TUNED_BERT,
         )
         missing.append(Missing("bert", why))
     elif not Path(settings.bert).expanduser().is_dir():
-        missing.append(Missing("bert", f"There is no folder {settings.bert}: choose that of the fine-tuned BERT."))
+        missing.append(
+            Missing("bert", say("There is no folder {bert}: choose that of the fine-tuned BERT.", bert=settings.bert))
+        )
     return missing

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import fx
 
+from qgui.core.language import say
 from qgui.engine import onnx_programs
 from qgui.engine.batch import Batch, join
 from qgui.engine.fx import plain, profile, quantized
@@ -61,7 +62,7 @@ def write(session: Session, folder: Path, progress: Progress) -> CheckSamples:
     ours, floating, stored = [], [], []
     with torch.inference_mode():
         for place, batch in enumerate(batches):
-            progress.step("Running both models", place, len(batches))
+            progress.step(say("Running both models"), place, len(batches))
             ours.append(main_output(session.run_quantized(batch)).float().clone())
             floating.append(main_output(batch.run(model.loaded.module)).float().numpy())
             stored.append(batch.copied())

@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from qgui.core.errors import NeedsConsent, QguiError
+from qgui.core.language import say
 from qgui.core.statistics import BINS, ExtremeSample, TensorStatistics, rebin
 from qgui.engine import columns, moments
 from qgui.engine.batch import Batch
@@ -203,7 +204,7 @@ def collect(
     interpreter = _Observing(fused, collectors, inputs)
     names = [str(node.target) for node in fused.graph.nodes if node.op == "placeholder"]
     done = count = 0
-    progress.step("Calibrating", 0, total)
+    progress.step(say("Calibrating"), 0, total)
     with torch.inference_mode():
         for batch in batches:
             interpreter.indices, interpreter.turn = batch.indices, count
@@ -211,12 +212,12 @@ def collect(
                 interpreter.run(*batch.positional(names))
             except Exception as error:
                 why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                what = f"Calibration stopped at sample {batch.indices[0]}"
-                raise QguiError(what, why, "Check that the data has the shape the model takes.") from error
+                what = say("Calibration stopped at sample {index}", index=batch.indices[0])
+                raise QguiError(what, why, say("Check that the data has the shape the model takes.")) from error
             done, count = done + len(batch.indices), count + 1
             if not finite_only:
                 _refuse_unfinite(collectors, wanted, batch.indices[0])
-            progress.step("Calibrating", done, total)
+            progress.step(say("Calibrating"), done, total)
     found = {name: collector.result() for name, collector in collectors.items()}
     _refuse_empty(found, wanted)
     return found, count
@@ -225,12 +226,19 @@ def collect(
 def _refuse_unfinite(collectors: dict[str, Collector], layers: Mapping[str, str], sample: int) -> None:
     broken = [layers[name] for name, collector in collectors.items() if collector.unfinite]
     if broken:
-        others = f" and {len(broken) - 1} after it hold" if len(broken) > 1 else " holds"
+        others = say(" and {count} after it hold", count=len(broken) - 1) if len(broken) > 1 else say(" holds")
         raise NeedsConsent(
-            "Calibration stopped",
-            f"the output of {broken[0]}{others} NaN or infinite values, first in the batch of sample {sample}",
-            "Look at that layer's weights and at the sample, leave the sample out (--exclude), "
-            "or agree to ranges from the finite values only (--finite-only).",
+            say("Calibration stopped"),
+            say(
+                "the output of {broken}{others} NaN or infinite values, first in the batch of sample {sample}",
+                broken=broken[0],
+                others=others,
+                sample=sample,
+            ),
+            say(
+                "Look at that layer's weights and at the sample, leave the sample out (--exclude), "
+                "or agree to ranges from the finite values only (--finite-only)."
+            ),
         )
 
 
@@ -238,9 +246,9 @@ def _refuse_empty(found: Mapping[str, TensorStatistics], layers: Mapping[str, st
     empty = [layers[name] for name, tensor in found.items() if not tensor.elements and (tensor.nan or tensor.infinite)]
     if empty:
         raise QguiError(
-            "Calibration stopped",
-            f"the output of {empty[0]} holds no finite value in any sample",
-            "Look at that layer's weights: there is nothing from which a range could be chosen.",
+            say("Calibration stopped"),
+            say("the output of {empty} holds no finite value in any sample", empty=empty[0]),
+            say("Look at that layer's weights: there is nothing from which a range could be chosen."),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qgui.core.language import say
 from qgui.core.results import Comparison, Island, LayerResult
 from qgui.engine import latency, score
 from qgui.engine.fx import layer_times, profile, quantized
@@ -76,7 +77,7 @@ def _variants(session: Session, batch_size: int) -> tuple[list[Variant], list[st
 
 def _profiled(session: Session, threads: int, progress: Progress) -> tuple[tuple[LayerResult, ...], tuple[Island, ...]]:
     model, opened, result = session.opened_model, session.opened_data, session.quantized_model
-    progress.step("Measuring layers", 0, 2)
+    progress.step(say("Measuring layers"), 0, 2)
     graphs = session.graphs_for(result.recipe)
     rows = quantized.layer_results(model.description, graphs, result)
     samples = list(opened.batches(opened.evaluation[:_PROFILE_SAMPLES]))
@@ -87,7 +88,7 @@ def _profiled(session: Session, threads: int, progress: Progress) -> tuple[tuple
     islands: tuple[Island, ...] = ()
     if graphs is not None:
         sqnr = profile.layer_sqnr(model.description, graphs, result, samples)
-        progress.step("Measuring layers", 1, 2)
+        progress.step(say("Measuring layers"), 1, 2)
         with latency.pinned_threads(threads):
             times = layer_times.measure(model.description, graphs, result, batch, _PROFILE_RUNS)
         float_ms, int8_ms, islands = times.float_ms, times.quantized_ms, times.islands
@@ -99,5 +100,5 @@ def _profiled(session: Session, threads: int, progress: Progress) -> tuple[tuple
             )
         for name, (ratio, before, after) in watched.items():
             sqnr[name], float_ms[name], int8_ms[name] = ratio, before, after
-    progress.step("Measuring layers", 2, 2)
+    progress.step(say("Measuring layers"), 2, 2)
     return profile.with_profile(rows, sqnr, float_ms, int8_ms), islands

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import DataReference
 from qgui.core.results import DataDescription
 from qgui.engine import imagenet, images, python_source
@@ -20,7 +21,7 @@ from qgui.engine.batch import Batch, join
 from qgui.engine.python_data import ArraySamples, samples_of, tensor_of
 from qgui.engine.sources import example_module
 
-WHAT = "Could not open the data"
+WHAT = say("Could not open the data")
 _RANDOM_SAMPLES = 64
 
 
@@ -49,7 +50,11 @@ class Data:
 
     def __init__(self, reference: DataReference, samples: Samples) -> None:
         if len(samples) == 0:
-            raise QguiError(WHAT, f"{reference.source} holds no samples", "Choose data with at least two samples.")
+            raise QguiError(
+                WHAT,
+                say("{source} holds no samples", source=reference.source),
+                say("Choose data with at least two samples."),
+            )
         self.reference = reference
         self.samples = samples
         self.notes = samples.notes
@@ -57,13 +62,17 @@ class Data:
         count = len(samples)
         if reference.calibrate >= count > 1 and not (reference.overlap or held_out):
             reference = msgspec.structs.replace(reference, calibrate=count // 2)
-            note = f"There are {count} samples: {count // 2} of them calibrate, so that others are left to evaluate."
+            note = say(
+                "There are {count} samples: {half} of them calibrate, so that others are left to evaluate.",
+                count=count,
+                half=count // 2,
+            )
             self.notes = (*self.notes, note)
         chosen, self.evaluation = split(count, reference, held_out)
         self.calibration = without(chosen, reference.excluded, count)
         idle = sorted(set(reference.excluded).difference(chosen))
         if idle:
-            note = f"Left out, but not among the calibration samples anyway: {', '.join(map(str, idle))}."
+            note = say("Left out, but not among the calibration samples anyway: {str}.", str=", ".join(map(str, idle)))
             self.notes = (*self.notes, note)
 
     def under(self, reference: DataReference) -> Data:
@@ -132,7 +141,9 @@ def split(count: int, reference: DataReference, held_out: int = 0) -> tuple[list
         QguiError: Nothing is left to evaluate.
     """
     if reference.calibrate < 1:
-        raise QguiError(WHAT, "calibration needs at least one sample", "Ask for one or more calibration samples.")
+        raise QguiError(
+            WHAT, say("calibration needs at least one sample"), say("Ask for one or more calibration samples.")
+        )
     order: list[int] = np.random.default_rng(reference.seed).permutation(count).tolist()
     if held_out:
         rest = [index for index in order if index < held_out]
@@ -141,8 +152,8 @@ def split(count: int, reference: DataReference, held_out: int = 0) -> tuple[list
         calibration = order[: reference.calibrate]
         rest = order if reference.overlap else order[len(calibration) :]
     if not rest:
-        why = f"all {count} samples are used for calibration and none is left to evaluate"
-        raise QguiError(WHAT, why, "Calibrate with fewer samples, or allow the same samples for both (--overlap).")
+        why = say("all {count} samples are used for calibration and none is left to evaluate", count=count)
+        raise QguiError(WHAT, why, say("Calibrate with fewer samples, or allow the same samples for both (--overlap)."))
     evaluation = rest[: reference.evaluate] if reference.evaluate else rest
     return sorted(calibration), sorted(evaluation)
 
@@ -158,16 +169,16 @@ def without(calibration: Sequence[int], excluded: Sequence[int], count: int) -> 
     Raises:
         QguiError: An index is not that of a sample, or no sample is left.
     """
-    what = "Could not leave samples out of calibration"
+    what = say("Could not leave samples out of calibration")
     unknown = [index for index in excluded if not 0 <= index < count]
     if unknown:
-        why = f"there is no sample {unknown[0]}; the data holds {count}"
-        raise QguiError(what, why, f"Name samples from 0 to {count - 1}.")
+        why = say("there is no sample {unknown}; the data holds {count}", unknown=unknown[0], count=count)
+        raise QguiError(what, why, say("Name samples from 0 to {count}.", count=count - 1))
     gone = set(excluded)
     left = [index for index in calibration if index not in gone]
     if not left:
-        why = f"all {len(calibration)} calibration samples are left out"
-        raise QguiError(what, why, "Take at least one back, or calibrate with more samples.")
+        why = say("all {count} calibration samples are left out", count=len(calibration))
+        raise QguiError(what, why, say("Take at least one back, or calibrate with more samples."))
     return left
 
 
@@ -202,7 +213,7 @@ class RandomSamples:
 
     labelled = False
     classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ("Random numbers: ranges and accuracy mean nothing, latency does.",)
+    notes: tuple[str, ...] = (say("Random numbers: ranges and accuracy mean nothing, latency does."),)
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape[1:]
@@ -219,7 +230,7 @@ class RandomSamples:
 
 def _example(name: str) -> Samples:
     if name != "digits":
-        raise QguiError(WHAT, f"there is no example data '{name}'", "Choose example:digits.")
+        raise QguiError(WHAT, say("there is no example data '{name}'", name=name), say("Choose example:digits."))
     x_train, y_train, x_test, y_test = example_module("digits_data").split()
     x, y = torch.from_numpy(np.concatenate([x_test, x_train])), torch.from_numpy(np.concatenate([y_test, y_train]))
     return ExampleDigits(x, y, len(x_test))
@@ -239,15 +250,19 @@ def _shape(text: str) -> tuple[int, ...]:
     except ValueError:
         shape = ()
     if len(shape) < 2 or min(shape) < 1:
-        raise QguiError(WHAT, f"'{text}' is no shape", "Write it as in random:1x3x224x224, the batch first.")
+        raise QguiError(
+            WHAT, say("'{text}' is no shape", text=text), say("Write it as in random:1x3x224x224, the batch first.")
+        )
     return shape
 
 
 def _arrays(path: Path) -> Samples:
     if not path.is_file():
-        raise QguiError(WHAT, f"there is no file {path}", "Check the path.")
+        raise QguiError(WHAT, say("there is no file {path}", path=path), say("Check the path."))
     if not zipfile.is_zipfile(path):
-        raise QguiError(WHAT, f"{path} is damaged or no .npz file", "Save it again with numpy.savez.")
+        raise QguiError(
+            WHAT, say("{path} is damaged or no .npz file", path=path), say("Save it again with numpy.savez.")
+        )
     try:
         # numpy leaves a file open that it opened itself and could not read.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -255,16 +270,24 @@ def _arrays(path: Path) -> Samples:
             x = arrays["x"] if "x" in names else None
             y = arrays["y"] if "y" in names else None
     except Exception as error:  # A damaged archive raises whatever its first wrong byte leads to.
-        why = f"{path} is damaged or no .npz file ({error})"
-        raise QguiError(WHAT, why, "Save it again with numpy.savez.") from error
+        why = say("{path} is damaged or no .npz file ({error})", path=path, error=error)
+        raise QguiError(WHAT, why, say("Save it again with numpy.savez.")) from error
     if x is None:
-        raise QguiError(WHAT, f"{path} holds {', '.join(names) or 'nothing'}, but no array x", "Name the inputs x.")
+        raise QguiError(
+            WHAT,
+            say("{path} holds {names}, but no array x", path=path, names=", ".join(names) or "nothing"),
+            say("Name the inputs x."),
+        )
     if x.ndim == 0 or (y is not None and y.ndim == 0):
         name = "x" if x.ndim == 0 else "y"
-        hint = "Let the first dimension count the samples."
-        raise QguiError(WHAT, f"{name} in {path} is a single number", hint)
+        hint = say("Let the first dimension count the samples.")
+        raise QguiError(WHAT, say("{name} in {path} is a single number", name=name, path=path), hint)
     if y is not None and len(y) != len(x):
-        raise QguiError(WHAT, f"{path} holds {len(x)} inputs and {len(y)} labels", "Give one label per input.")
+        raise QguiError(
+            WHAT,
+            say("{path} holds {inputs} inputs and {labels} labels", path=path, inputs=len(x), labels=len(y)),
+            say("Give one label per input."),
+        )
     return ArraySamples(_numbers(x, "x", path), None if y is None else _numbers(y, "y", path))
 
 
@@ -272,13 +295,15 @@ def _numbers(array: np.ndarray[Any, Any], name: str, path: Path) -> torch.Tensor
     try:
         return tensor_of(array)
     except TypeError as error:
-        hint = "Save numbers: float inputs, and the index of its class for each sample."
-        raise QguiError(WHAT, f"{name} in {path} holds {array.dtype}, not numbers", hint) from error
+        hint = say("Save numbers: float inputs, and the index of its class for each sample.")
+        raise QguiError(
+            WHAT, say("{name} in {path} holds {dtype}, not numbers", name=name, path=path, dtype=array.dtype), hint
+        ) from error
 
 
 def _python(source: str) -> Samples:
     if python_source.split_callable(source) is None:
-        hint = "Write example:digits, folder:PATH, imagenet:PATH, PATH.npz, PATH.py:CALLABLE or random:SHAPE."
-        raise QguiError(WHAT, f"'{source}' is no data source", hint)
+        hint = say("Write example:digits, folder:PATH, imagenet:PATH, PATH.npz, PATH.py:CALLABLE or random:SHAPE.")
+        raise QguiError(WHAT, say("'{source}' is no data source", source=source), hint)
     found = python_source.call(python_source.load_callable(source, WHAT), source, WHAT)
     return samples_of(found, source)

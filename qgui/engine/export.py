@@ -15,6 +15,7 @@ import numpy as np
 
 from qgui.core import formats as known
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Recipe
 from qgui.core.results import ExportResult
@@ -46,7 +47,7 @@ def refuse_impossible(model: ModelDescription, recipe: Recipe, formats: Sequence
     for name in formats:
         why, hint = known.why_not(name, model, recipe)
         if why:
-            raise QguiError(f"Could not export as {known.BY_KEY[name].title}", why, hint)
+            raise QguiError(say("Could not export as {title}", title=known.BY_KEY[name].title), why, hint)
 
 
 def refuse_unknown(formats: Sequence[str]) -> None:
@@ -58,7 +59,9 @@ def refuse_unknown(formats: Sequence[str]) -> None:
     unknown = [name for name in formats if name not in known.BY_KEY]
     if unknown:
         raise QguiError(
-            "Could not export", f"there is no format '{unknown[0]}'", f"Choose from {', '.join(known.KEYS)}."
+            say("Could not export"),
+            say("there is no format '{unknown}'", unknown=unknown[0]),
+            say("Choose from {KEYS}.", KEYS=", ".join(known.KEYS)),
         )
 
 
@@ -87,15 +90,15 @@ def export(
             task = Task(session, staging.ready, staging.scratch, samples, threads)
             results = []
             for index, name in enumerate(formats):
-                progress.step("Exporting", index, len(formats))
+                progress.step(say("Exporting"), index, len(formats))
                 results.append(_exported(task, name, folder, progress))
-            progress.step("Exporting", len(formats), len(formats))
+            progress.step(say("Exporting"), len(formats), len(formats))
             staging.commit()
         return tuple(results)
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
-        hint = "Free some space or choose another folder; earlier files are as they were."
-        raise QguiError(f"Could not export to {folder}", why, hint) from error
+        hint = say("Free some space or choose another folder; earlier files are as they were.")
+        raise QguiError(say("Could not export to {folder}", folder=folder), why, hint) from error
 
 
 def _exported(task: Task, name: str, folder: Path, progress: Progress) -> ExportResult:
@@ -118,11 +121,15 @@ def _exported(task: Task, name: str, folder: Path, progress: Progress) -> Export
         threads=task.threads,
     )
     if "problem" in found:
-        message = f"The fresh process could not open it: {found['problem']}"
+        message = say("The fresh process could not open it: {problem}", problem=found["problem"])
         return _replaced(result, message=f"{message} {written.note}".strip())
     if written.kind == "none":
         same = found.get("recipe_hash") == task.session.quantized_model.recipe.digest()
-        return _replaced(result, verified=same, message=f"Read again with {'the same' if same else 'another'} hash.")
+        return _replaced(
+            result,
+            verified=same,
+            message=say("Read again with the same hash.") if same else say("Read again with another hash."),
+        )
     return _compared(task, written, result, progress)
 
 
@@ -134,12 +141,12 @@ def _compared(task: Task, written: Written, result: ExportResult, progress: Prog
     found = fidelity.of_outputs(expected[: len(stored)], stored)
     verified = _faithful(written, found, samples)
     parting = "" if verified or written.kind == "float" else _parting_layer(task, written, progress)
-    message = "The fresh process computes other outputs."
+    message = say("The fresh process computes other outputs.")
     if verified:
-        message = "Same outputs in a fresh process"
-        message += "." if written.kind != "int8" else ", but for rounding to the next level here and there."
+        message = say("Same outputs in a fresh process")
+        message += "." if written.kind != "int8" else say(", but for rounding to the next level here and there.")
     if parting:
-        message += f" The first layer where they part: {parting}."
+        message += say(" The first layer where they part: {parting}.", parting=parting)
     return _replaced(
         result,
         verified=verified,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from qgui.core import recipe_file
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.engine import latency, onnx_model
 from qgui.engine.check_samples import CheckSamples
 from qgui.engine.fresh_process import fresh_python
@@ -158,5 +159,5 @@ WRITERS: dict[str, Callable[[Task], Written]] = {
 def not_possible(error: Exception) -> str:
     """Return why a model cannot be written in a format, as a sentence."""
     if isinstance(error, QguiError):
-        return f"Not possible: {error.why}. {error.next_step}".strip()
-    return f"Not possible: {error}."
+        return say("Not possible: {why}. {next_step}", why=error.why, next_step=error.next_step).strip()
+    return say("Not possible: {error}.", error=error)

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from qgui.core.language import say
 from qgui.engine.progress import Progress
 
 _TIME_LIMIT = 600
@@ -37,14 +38,14 @@ def found_by(command: list[str], progress: Progress, threads: int = 1) -> dict[s
             output, errors = _waited_for(process, progress)
         except subprocess.TimeoutExpired:
             process.kill()
-            return {"problem": f"it took longer than {_TIME_LIMIT} s"}
+            return {"problem": say("it took longer than {time_limit} s", time_limit=_TIME_LIMIT)}
         except BaseException:
             process.kill()
             raise
     lines = output.strip().splitlines()
     if process.returncode != 0 or not lines:
         told = errors.strip().splitlines()
-        return {"problem": told[-1] if told else f"it ended with code {process.returncode}"}
+        return {"problem": told[-1] if told else say("it ended with code {returncode}", returncode=process.returncode)}
     found: dict[str, Any] = json.loads(lines[-1])
     return found
 

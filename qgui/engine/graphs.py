@@ -9,6 +9,7 @@ import onnx
 
 from qgui.core.errors import QguiError
 from qgui.core.graphs import GraphFile, GraphKind
+from qgui.core.language import say
 from qgui.core.recipe import Mode
 from qgui.engine import onnx_model
 from qgui.engine.session import Session
@@ -35,9 +36,12 @@ def write(session: Session, kind: GraphKind, path: Path) -> GraphFile:
     try:
         model = onnx_model.quantized(session) if kind == "quantized" else onnx_model.floating(session)
     except QguiError as error:
-        why = f"Its graph is drawn from the ONNX form of the model. {error.why[:1].upper()}{error.why[1:]}"
-        hint = "Everything else works without it."
-        raise QguiError("Could not draw the graph", why, hint, error.details) from error
+        why = say(
+            "Its graph is drawn from the ONNX form of the model. {why}",
+            why=error.why[:1].upper() + error.why[1:],
+        )
+        hint = say("Everything else works without it.")
+        raise QguiError(say("Could not draw the graph"), why, hint, error.details) from error
     left_out = _leave_out_values(model)
     _note_layers(model, session, kind)
     beside = path.with_suffix(".part")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import DataReference
 from qgui.core.resources import resources
 from qgui.engine.images import WHAT, ImageFiles, ImageFolder, images_in
@@ -43,19 +44,28 @@ def open_validation(folder: Path, reference: DataReference) -> ImageFiles:
         QguiError: It is no such folder, or its labels are missing or do not fit.
     """
     if not folder.is_dir():
-        raise QguiError(WHAT, f"there is no folder {folder}", "Choose the folder of ImageNet's validation images.")
+        raise QguiError(
+            WHAT,
+            say("there is no folder {folder}", folder=folder),
+            say("Choose the folder of ImageNet's validation images."),
+        )
     flat = sorted(path for path in folder.iterdir() if _FLAT.fullmatch(path.name))
     if flat:
         return ImageFiles(_flat_labelled(folder, flat), synsets(), reference)
     directories = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if not directories:
-        hint = "Choose the folder with a directory per class, or with files such as ILSVRC2012_val_00000001.JPEG."
-        raise QguiError(WHAT, f"{folder} holds no validation images of ImageNet", hint)
+        hint = say("Choose the folder with a directory per class, or with files such as ILSVRC2012_val_00000001.JPEG.")
+        raise QguiError(WHAT, say("{folder} holds no validation images of ImageNet", folder=folder), hint)
     if (folder / "classes.txt").is_file() or len(directories) == CLASSES:
         found = ImageFolder(folder, reference)
         if len(found.classes) != CLASSES:
-            why = f"classes.txt in {folder} lists {len(found.classes)} classes, and ImageNet has {CLASSES}"
-            raise QguiError(WHAT, why, "List all, in the order of the labels, also those without images.")
+            why = say(
+                "classes.txt in {folder} lists {count} classes, and ImageNet has {classes}",
+                folder=folder,
+                count=len(found.classes),
+                classes=CLASSES,
+            )
+            raise QguiError(WHAT, why, say("List all, in the order of the labels, also those without images."))
         return found
     return ImageFiles(_by_synset(folder, directories), synsets(), reference)
 
@@ -64,31 +74,62 @@ def _by_synset(folder: Path, directories: list[Path]) -> list[tuple[Path, int]]:
     labels = {name: label for label, name in enumerate(synsets())}
     strangers = sorted(path.name for path in directories if path.name not in labels)
     if strangers:
-        kind = "no synset of ILSVRC 2012" if _SYNSET.fullmatch(strangers[0]) else "no synset such as n01440764"
-        hint = "Name the directories by synset, or add classes.txt with all thousand names in the order of the labels."
-        raise QguiError(WHAT, f"the directory {strangers[0]} in {folder} is {kind}", hint)
+        kind = (
+            say("no synset of ILSVRC 2012") if _SYNSET.fullmatch(strangers[0]) else say("no synset such as n01440764")
+        )
+        hint = say(
+            "Name the directories by synset, or add classes.txt with all thousand names in the order of the labels."
+        )
+        raise QguiError(
+            WHAT,
+            say("the directory {stranger} in {folder} is {kind}", stranger=strangers[0], folder=folder, kind=kind),
+            hint,
+        )
     pairs = [(path, labels[directory.name]) for directory in sorted(directories) for path in images_in(directory)]
     if not pairs:
-        raise QguiError(WHAT, f"the directories in {folder} hold no images", "Copy the images there.")
+        raise QguiError(
+            WHAT, say("the directories in {folder} hold no images", folder=folder), say("Copy the images there.")
+        )
     return pairs
 
 
 def _flat_labelled(folder: Path, images: list[Path]) -> list[tuple[Path, int]]:
     kit = next((p / k for p in (folder, folder.parent) for k in _KITS if (p / k / GROUND_TRUTH).is_file()), None)
     if kit is None:
-        hint = f"Put the development kit (ILSVRC2012_devkit_t12, with {GROUND_TRUTH} and meta.mat) into that folder."
-        raise QguiError(WHAT, f"the images in {folder} have no labels: there is no {GROUND_TRUTH}", hint)
+        hint = say(
+            "Put the development kit (ILSVRC2012_devkit_t12, with {ground_truth} and meta.mat) into that folder.",
+            ground_truth=GROUND_TRUTH,
+        )
+        raise QguiError(
+            WHAT,
+            say(
+                "the images in {folder} have no labels: there is no {ground_truth}",
+                folder=folder,
+                ground_truth=GROUND_TRUTH,
+            ),
+            hint,
+        )
     translated = _labels_by_number(kit)
     try:
         numbers = [int(line) for line in (kit / GROUND_TRUTH).read_text().split()]
         labels = [translated[number] for number in numbers]
     except (OSError, ValueError, KeyError) as error:
-        why = f"{kit / GROUND_TRUTH} holds something else than numbers from 1 to {CLASSES} ({error})"
-        raise QguiError(WHAT, why, "Unpack the development kit again.") from error
+        why = say(
+            "{kit} holds something else than numbers from 1 to {classes} ({error})",
+            kit=kit / GROUND_TRUTH,
+            classes=CLASSES,
+            error=error,
+        )
+        raise QguiError(WHAT, why, say("Unpack the development kit again.")) from error
     places = [int(_FLAT.fullmatch(path.name)[1]) - 1 for path in images]  # type: ignore[index]
     if not 0 <= min(places) <= max(places) < len(labels):
-        why = f"{GROUND_TRUTH} has {len(labels)} labels, and there is an image number {max(places) + 1}"
-        raise QguiError(WHAT, why, "Take the kit of ILSVRC 2012, whose images these are.")
+        why = say(
+            "{ground_truth} has {count} labels, and there is an image number {places}",
+            ground_truth=GROUND_TRUTH,
+            count=len(labels),
+            places=max(places) + 1,
+        )
+        raise QguiError(WHAT, why, say("Take the kit of ILSVRC 2012, whose images these are."))
     return [(path, labels[place]) for path, place in zip(images, places, strict=True)]
 
 
@@ -97,15 +138,23 @@ def _labels_by_number(kit: Path) -> dict[int, int]:
     from scipy.io import loadmat
 
     file = kit / "meta.mat"
-    hint = "Unpack the whole development kit (ILSVRC2012_devkit_t12) again."
+    hint = say("Unpack the whole development kit (ILSVRC2012_devkit_t12) again.")
     if not file.is_file():
-        raise QguiError(WHAT, f"{file} is missing, which says what the numbers in {GROUND_TRUTH} mean", hint)
+        raise QguiError(
+            WHAT,
+            say(
+                "{file} is missing, which says what the numbers in {ground_truth} mean",
+                file=file,
+                ground_truth=GROUND_TRUTH,
+            ),
+            hint,
+        )
     try:
         rows = np.atleast_1d(loadmat(file, squeeze_me=True)["synsets"])
         numbers = {str(row["WNID"]): int(row["ILSVRC2012_ID"]) for row in rows if int(row["num_children"]) == 0}
     except Exception as error:  # A damaged file raises whatever its first wrong byte leads to.
-        raise QguiError(WHAT, f"{file} cannot be read ({error})", hint) from error
+        raise QguiError(WHAT, say("{file} cannot be read ({error})", file=file, error=error), hint) from error
     missing = [name for name in synsets() if name not in numbers]
     if missing:
-        raise QguiError(WHAT, f"{file} lacks the synset {missing[0]}", hint)
+        raise QguiError(WHAT, say("{file} lacks the synset {missing}", file=file, missing=missing[0]), hint)
     return {numbers[name]: label for label, name in enumerate(synsets())}

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import DataReference
 from qgui.engine.batch import Batch
 
-WHAT = "Could not open the data"
+WHAT = say("Could not open the data")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"})
 
 
@@ -32,8 +33,12 @@ class ImageFiles:
         self._images = images
         self.notes: tuple[str, ...] = ()
         if reference.crop > reference.resize:
-            sides = f"the crop of {reference.crop} pixels is wider than images resized to {reference.resize}"
-            self.notes = (f"The images have black edges: {sides}.",)
+            sides = say(
+                "the crop of {crop} pixels is wider than images resized to {resize}",
+                crop=reference.crop,
+                resize=reference.resize,
+            )
+            self.notes = (say("The images have black edges: {sides}.", sides=sides),)
         self._transform = transform_of(reference)
 
     def __len__(self) -> int:
@@ -53,7 +58,9 @@ class ImageFiles:
             with Image.open(path) as image:
                 tensor = self._transform(image.convert("RGB"))
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise QguiError(f"Could not read {path}", str(error), "Remove or replace the image.") from error
+            raise QguiError(
+                say("Could not read {path}", path=path), str(error), say("Remove or replace the image.")
+            ) from error
         return Batch((tensor.unsqueeze(0),), torch.tensor([label]), [index])
 
     def path(self, index: int) -> Path:
@@ -77,22 +84,22 @@ class ImageFolder(ImageFiles):
 
     def __init__(self, folder: Path, reference: DataReference) -> None:
         if not folder.is_dir():
-            raise QguiError(WHAT, f"there is no folder {folder}", "Check the path.")
+            raise QguiError(WHAT, say("there is no folder {folder}", folder=folder), say("Check the path."))
         directories = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         classes = _listed_classes(folder / "classes.txt") or tuple(path.name for path in directories)
         labels = {name: index for index, name in enumerate(classes)}
         images: list[tuple[Path, int]] = []
         strangers = [path.name for path in directories if path.name not in labels]
         if strangers:
-            why = f"classes.txt does not list {', '.join(strangers[:3])}"
-            raise QguiError(WHAT, why, "Add the names to classes.txt, or remove that file.")
+            why = say("classes.txt does not list {strangers}", strangers=", ".join(strangers[:3]))
+            raise QguiError(WHAT, why, say("Add the names to classes.txt, or remove that file."))
         for directory in directories:
             images.extend((path, labels[directory.name]) for path in images_in(directory))
         if not images:
-            hint = "Choose a folder with one directory per class and images in each."
+            hint = say("Choose a folder with one directory per class and images in each.")
             loose = sum(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
-            where = " in directories, only beside them" if loose else ""
-            raise QguiError(WHAT, f"{folder} holds no images{where}", hint)
+            where = say(" in directories, only beside them") if loose else ""
+            raise QguiError(WHAT, say("{folder} holds no images{where}", folder=folder, where=where), hint)
         super().__init__(images, classes, reference)
 
 
@@ -108,11 +115,19 @@ def _listed_classes(listing: Path) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise QguiError(WHAT, f"{listing} cannot be read ({error})", "Save it as UTF-8 text, a name a line.") from error
+        raise QguiError(
+            WHAT,
+            say("{listing} cannot be read ({error})", listing=listing, error=error),
+            say("Save it as UTF-8 text, a name a line."),
+        ) from error
     names = tuple(line for line in lines if line)
     twice = [name for number, name in enumerate(names) if name in names[:number]]
     if twice:
-        raise QguiError(WHAT, f"{listing} lists {twice[0]} twice", "Let every line name another class.")
+        raise QguiError(
+            WHAT,
+            say("{listing} lists {twice} twice", listing=listing, twice=twice[0]),
+            say("Let every line name another class."),
+        )
     return names
 
 
@@ -121,8 +136,10 @@ def transform_of(reference: DataReference):  # type: ignore[no-untyped-def]
     from torchvision import transforms
 
     if not all(math.isfinite(value) for value in (*reference.mean, *reference.std)) or 0.0 in reference.std:
-        why = f"images cannot be normalized with mean {reference.mean} and deviation {reference.std}"
-        raise QguiError(WHAT, why, "Give finite numbers, and deviations other than 0.")
+        why = say(
+            "images cannot be normalized with mean {mean} and deviation {std}", mean=reference.mean, std=reference.std
+        )
+        raise QguiError(WHAT, why, say("Give finite numbers, and deviations other than 0."))
     modes = {
         "bilinear": transforms.InterpolationMode.BILINEAR,
         "bicubic": transforms.InterpolationMode.BICUBIC,

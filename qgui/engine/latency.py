@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from qgui.core.language import say
 from qgui.core.results import Latency
 from qgui.engine.batch import Batch
 from qgui.engine.fx import plain
@@ -69,7 +70,7 @@ def measure(
     times: list[list[float]] = [[] for _ in variants]
     with torch.inference_mode(), pinned_threads(threads):
         for turn in range(-WARM_UP, runs):
-            progress.step("Measuring latency", turn + WARM_UP, runs + WARM_UP)
+            progress.step(say("Measuring latency"), turn + WARM_UP, runs + WARM_UP)
             for variant, collected in zip(variants, times, strict=True):
                 with plain.engine(variant.backend or torch.backends.quantized.engine):
                     if settle:
@@ -112,7 +113,7 @@ def in_torch(
     try:
         program, note = torchscript(model, backend, batch, others)
     except NotTraceable as error:
-        return [eager], f"No TorchScript: {error}."
+        return [eager], say("No TorchScript: {error}.", error=error)
     tensors = tuple(batch.tensors)
     return [eager, Variant(subject, "torchscript", backend, lambda: program(*tensors))], note
 
@@ -159,7 +160,7 @@ def _copies(tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
 
 
 def _note_on_branches(model: nn.Module, program: torch.jit.ScriptModule, others: Sequence[Batch]) -> str:
-    refused = "its control flow depends on the values of tensors"
+    refused = say("its control flow depends on the values of tensors")
     if not others:
         raise NotTraceable(refused)
     checked = 0
@@ -175,7 +176,10 @@ def _note_on_branches(model: nn.Module, program: torch.jit.ScriptModule, others:
             if expected.shape != found.shape or float((expected - found).abs().max()) > 1e-4 * scale:
                 raise NotTraceable(refused)
             checked += 1
-    return f"TorchScript keeps the branches on tensor values that one sample took; {checked} other inputs agreed."
+    return say(
+        "TorchScript keeps the branches on tensor values that one sample took; {checked} other inputs agreed.",
+        checked=checked,
+    )
 
 
 def _gives_tensor(model: nn.Module, batch: Batch, backend: str) -> bool:

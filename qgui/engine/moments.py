@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.engine.columns import Bounds, passes
 
 #: Positions of each sample that count: more make the pass slower and the means no better.
@@ -101,7 +102,9 @@ def save(moments: Mapping[str, InputMoments], path: Path) -> None:
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
-        raise QguiError(f"Could not write {path}", str(error), "Free some space or choose another folder.") from error
+        raise QguiError(
+            say("Could not write {path}", path=path), str(error), say("Free some space or choose another folder.")
+        ) from error
 
 
 def load(path: Path) -> dict[str, InputMoments]:
@@ -115,4 +118,6 @@ def load(path: Path) -> dict[str, InputMoments]:
         names = [key.removesuffix("/sums") for key in tensors if key.endswith("/sums")]
         return {name: InputMoments(tensors[f"{name}/sums"], tensors[f"{name}/counts"]) for name in names}
     except (OSError, SafetensorError, KeyError) as error:
-        raise QguiError(f"Could not read the input means in {path}", str(error), "Calibrate again.") from error
+        raise QguiError(
+            say("Could not read the input means in {path}", path=path), str(error), say("Calibrate again.")
+        ) from error

@@ -14,9 +14,10 @@ import torch
 
 from qgui.core.errors import QguiError
 from qgui.core.extras import how_to_install
+from qgui.core.language import say
 from qgui.engine.batch import Batch
 
-WHAT = "Could not open the MRPC data"
+WHAT = say("Could not open the MRPC data")
 HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
 #: Names the metric as `DataReference.metric` does.
 METRIC = "qgui.engine.mrpc:f1"
@@ -43,26 +44,32 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises:
         QguiError: The file is missing, or is not of that format.
     """
-    hint = "Choose dev.tsv of MRPC as GLUE gives it: columns Quality, #1 ID, #2 ID, #1 String, #2 String."
+    hint = say("Choose dev.tsv of MRPC as GLUE gives it: columns Quality, #1 ID, #2 ID, #1 String, #2 String.")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
-        raise QguiError(WHAT, f"there is no file {path}", hint) from error
+        raise QguiError(WHAT, say("there is no file {path}", path=path), hint) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise QguiError(WHAT, f"{path} cannot be read ({error})", hint) from error
+        raise QguiError(WHAT, say("{path} cannot be read ({error})", path=path, error=error), hint) from error
     header = lines[0].split("\t") if lines else []
     if tuple(header) != HEADER:
-        raise QguiError(WHAT, f"{path} begins with the columns {', '.join(header)[:80] or 'of nothing'}", hint)
+        raise QguiError(
+            WHAT,
+            say("{path} begins with the columns {header}", path=path, header=", ".join(header)[:80] or "of nothing"),
+            hint,
+        )
     pairs = []
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if not line.strip():
             continue
         if len(cells) != len(HEADER) or cells[0] not in ("0", "1"):
-            raise QguiError(WHAT, f"line {number} of {path} has not the five columns of a pair", hint)
+            raise QguiError(
+                WHAT, say("line {number} of {path} has not the five columns of a pair", number=number, path=path), hint
+            )
         pairs.append(Pair(cells[3], cells[4], int(cells[0])))
     if not pairs:
-        raise QguiError(WHAT, f"{path} holds no sentence pairs", hint)
+        raise QguiError(WHAT, say("{path} holds no sentence pairs", path=path), hint)
     return pairs
 
 
@@ -72,18 +79,22 @@ def tokenizer(folder: Path) -> Any:
     Raises:
         QguiError: The package is missing, or the folder has no tokenizer.
     """
-    what = "Could not open the tokenizer"
+    what = say("Could not open the tokenizer")
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
         hint = how_to_install("transformers")
-        raise QguiError(what, "the package transformers is not installed", hint) from error
+        raise QguiError(what, say("the package transformers is not installed"), hint) from error
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        hint = "Put the tokenizer's files (vocab.txt or tokenizer.json) of the fine-tuned model there."
+        hint = say("Put the tokenizer's files (vocab.txt or tokenizer.json) of the fine-tuned model there.")
         lines = str(error).strip().splitlines()
-        why = f"{folder} holds none that can be loaded ({lines[0] if lines else type(error).__name__})"
+        why = say(
+            "{folder} holds none that can be loaded ({line})",
+            folder=folder,
+            line=lines[0] if lines else type(error).__name__,
+        )
         raise QguiError(what, why, hint, str(error)) from error
 
 
@@ -97,7 +108,7 @@ class TokenizedPairs:
     """
 
     labelled = True
-    classes: tuple[str, ...] = ("no paraphrase", "paraphrase")
+    classes: tuple[str, ...] = (say("no paraphrase"), "paraphrase")
     notes: tuple[str, ...] = ()
 
     def __init__(self, pairs: list[Pair], tokens: Any, length: int) -> None:

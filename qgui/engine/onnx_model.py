@@ -23,6 +23,7 @@ from torch import nn
 
 import qgui
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.engine import latency
 from qgui.engine.fx import describe
 from qgui.engine.fx.marks import DOMAIN, Marks
@@ -125,8 +126,8 @@ def _model(
         written = _written(traced, marks)
         clean(written.graph)
     except EncodeError as error:
-        why = "one weight alone has more than 2 GB, which protobuf does not allow"
-        raise QguiError("Could not export to ONNX", why, "Export TorchScript.") from error
+        why = say("one weight alone has more than 2 GB, which protobuf does not allow")
+        raise QguiError(say("Could not export to ONNX"), why, say("Export TorchScript.")) from error
     version = helper.make_opsetid("", OPSET)
     del written.opset_import[:]
     written.opset_import.append(version)
@@ -199,10 +200,10 @@ def _not_expressible(session: Session, error: Exception) -> QguiError:
         operator = found[1].strip("_")
         kinds = {n.name: describe.type_of(n, graphs.canonical).lower() for n in graphs.canonical.graph.nodes}
         layers = [names.get(node, node) for node, kind in kinds.items() if kind == operator]
-        where = f", in {', '.join(layers)}" if layers else ""
-        why = f"ONNX has no operator for aten::{found[1]}{where}"
-    hint = "Export TorchScript, or write this part of the model with other operations."
-    return QguiError("Could not export to ONNX", why, hint, str(error))
+        where = say(", in {layers}", layers=", ".join(layers)) if layers else ""
+        why = say("ONNX has no operator for aten::{found}{where}", found=found[1], where=where)
+    hint = say("Export TorchScript, or write this part of the model with other operations.")
+    return QguiError(say("Could not export to ONNX"), why, hint, str(error))
 
 
 def _refuse_branches(session: Session, model: nn.Module, backend: str) -> None:
@@ -211,8 +212,8 @@ def _refuse_branches(session: Session, model: nn.Module, backend: str) -> None:
     try:
         latency.torchscript(model, backend, batches[0], batches)
     except latency.NotTraceable as error:
-        hint = "Export the Python script, which runs the model's own code."
-        raise QguiError("Could not export to ONNX", str(error), hint) from error
+        hint = say("Export the Python script, which runs the model's own code.")
+        raise QguiError(say("Could not export to ONNX"), str(error), hint) from error
 
 
 def _written(traced: onnx.ModelProto, marks: Marks) -> onnx.ModelProto:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from qgui.core.errors import QguiError
 from qgui.core.extras import how_to_install
+from qgui.core.language import say
 
 Arrays = dict[str, npt.NDArray[Any]]
 #: Takes the inputs by name and returns the outputs by name.
@@ -53,7 +54,7 @@ def open_onnx(path: Path, threads: int = 1, values: Sequence[str] = ()) -> Progr
         source = _with_outputs(path, values) if values else str(path)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise QguiError("Could not open the ONNX file", _first_line(error), "Export it again.") from error
+        raise QguiError(say("Could not open the ONNX file"), _first_line(error), say("Export it again.")) from error
     known = {value.name for value in session.get_inputs()}
     names = [value.name for value in session.get_outputs()]
 
@@ -82,7 +83,7 @@ def open_openvino(
         import openvino
     except ImportError as error:
         hint = how_to_install("openvino")
-        raise QguiError("Could not open the OpenVINO file", "OpenVINO is not installed", hint) from error
+        raise QguiError(say("Could not open the OpenVINO file"), say("OpenVINO is not installed"), hint) from error
     try:
         core = openvino.Core()
         model = core.read_model(str(path))
@@ -94,7 +95,7 @@ def open_openvino(
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, **_OPENVINO}
         request = core.compile_model(model, "CPU", settings).create_infer_request()
     except Exception as error:
-        raise QguiError("Could not open the OpenVINO file", _first_line(error), "Export it again.") from error
+        raise QguiError(say("Could not open the OpenVINO file"), _first_line(error), say("Export it again.")) from error
     known = {name for value in request.model_inputs for name in value.names}
     wanted = {"output", *values}
 

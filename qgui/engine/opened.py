@@ -10,6 +10,7 @@ from torch import nn
 
 from qgui.core import advice
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import ModelReference
 from qgui.engine import sources
@@ -73,7 +74,7 @@ def _unfaithful(graphs: Graphs, model: nn.Module, sample: Batch, given: list[str
         expected = main_output(sample.run(model)).float()
         found = main_output(graphs.canonical(*sample.positional(given))).float()
     same = expected.shape == found.shape and torch.allclose(expected, found, rtol=1e-3, atol=1e-4, equal_nan=True)
-    return "" if same else f"{type(model).__name__}: its trace gives other outputs than the model itself"
+    return "" if same else say("{kind}: its trace gives other outputs than the model itself", kind=type(model).__name__)
 
 
 def _described(
@@ -84,16 +85,16 @@ def _described(
         rows = describe.Rows(model, graphs)
         layers, tensors = rows.layers(), rows.tensors()
         leaves = [path for path in graphs.leaves if path]
-        what = f"{len(leaves)} modules do not trace and stay whole"
-        what = what if len(leaves) > 1 else "One module does not trace and stays whole"
+        what = say("{count} modules do not trace and stay whole", count=len(leaves))
+        what = what if len(leaves) > 1 else say("One module does not trace and stays whole")
         more = ", …" if len(leaves) > 5 else ""
         note = f"{what}: {', '.join(leaves[:5])}{more}." if leaves else ""
     else:
         layers, tensors = tuple(inside.inside_rows(model, "")), ()
-        what = "Its Linear, recurrent and embedding layers can be dynamic."
+        what = say("Its Linear, recurrent and embedding layers can be dynamic.")
         if not layers:
-            what = "It has no Linear, recurrent or embedding layers, which alone can be quantized without a trace."
-        note = f"The model does not trace ({note}). {what}"
+            what = say("It has no Linear, recurrent or embedding layers, which alone can be quantized without a trace.")
+        note = say("The model does not trace ({note}). {what}", note=note, what=what)
     if sample is not None:
         layers = inside.with_shapes(layers, model, lambda: sample.run(model))
     values = [*model.parameters(), *model.buffers()]

@@ -8,6 +8,7 @@ import onnx
 
 from qgui.core.errors import QguiError
 from qgui.core.extras import how_to_install
+from qgui.core.language import say
 
 
 def write(source: Path, path: Path) -> Path:
@@ -27,17 +28,19 @@ def write(source: Path, path: Path) -> Path:
         import openvino
     except ImportError as error:
         hint = how_to_install("openvino")
-        raise QguiError("Could not export to OpenVINO", "OpenVINO is not installed", hint) from error
+        raise QguiError(say("Could not export to OpenVINO"), say("OpenVINO is not installed"), hint) from error
     try:
         model = openvino.Core().read_model(str(source))
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = lines[-1] if lines else type(error).__name__
-        raise QguiError("Could not export to OpenVINO", why, "Export ONNX.", str(error)) from error
+        raise QguiError(say("Could not export to OpenVINO"), why, say("Export ONNX."), str(error)) from error
     for fact in onnx.load(source, load_external_data=False).metadata_props:
         model.set_rt_info(fact.value, fact.key.split("."))
     try:
         openvino.save_model(model, str(path), compress_to_fp16=False)
     except RuntimeError as error:
-        raise OSError(f"OpenVINO could not write {path.name}: {str(error).splitlines()[-1]}") from error
+        raise OSError(
+            say("OpenVINO could not write {name}: {error}", name=path.name, error=str(error).splitlines()[-1])
+        ) from error
     return path

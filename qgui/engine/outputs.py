@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 
 
 def main_output(outputs: Any) -> torch.Tensor:
@@ -26,9 +27,9 @@ def main_output(outputs: Any) -> torch.Tensor:
             if isinstance(value, (torch.Tensor, tuple, list, Mapping)):
                 return main_output(value)
     raise QguiError(
-        "Could not score the model",
-        f"its output is a {type(outputs).__name__} without a tensor",
-        "Let forward return a tensor, a tuple whose first entry is one, or a mapping with 'logits'.",
+        say("Could not score the model"),
+        say("its output is a {kind} without a tensor", kind=type(outputs).__name__),
+        say("Let forward return a tensor, a tuple whose first entry is one, or a mapping with 'logits'."),
     )
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.engine.progress import Progress
 
 #: The weights to which PyTorch's published accuracies belong.
 PUBLISHED = "IMAGENET1K_V1"
-WHAT = "Could not download the weights"
+WHAT = say("Could not download the weights")
 _CHUNK = 1 << 18
 _PATIENCE_S = 20.0
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
@@ -78,8 +79,12 @@ def check(weights: PublishedWeights, path: Path) -> None:
         QguiError: It is another file, or cannot be read.
     """
     if not has_digest(path, weights.digest):
-        why = f"{path} is damaged or another file: its SHA-256 does not begin with {weights.digest}"
-        raise QguiError("Could not use the weights", why, "Delete it and download it again.")
+        why = say(
+            "{path} is damaged or another file: its SHA-256 does not begin with {digest}",
+            path=path,
+            digest=weights.digest,
+        )
+        raise QguiError(say("Could not use the weights"), why, say("Delete it and download it again."))
 
 
 def has_digest(path: Path, digest: str) -> bool:
@@ -93,7 +98,9 @@ def has_digest(path: Path, digest: str) -> bool:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         why = error.strerror or str(error)
-        raise QguiError(f"Could not read {path}", why, "Check the path and its permissions.") from error
+        raise QguiError(
+            say("Could not read {path}", path=path), why, say("Check the path and its permissions.")
+        ) from error
     return found.startswith(digest)
 
 
@@ -125,12 +132,14 @@ def download(weights: PublishedWeights, progress: Progress) -> Path:
             for chunk in _fetched(weights, progress):
                 file.write(chunk)
         if not has_digest(partial, weights.digest):
-            why = f"what came from {weights.url} has another SHA-256 than its name says"
-            raise QguiError(WHAT, why, "Try again later; nothing was kept.")
+            why = say("what came from {url} has another SHA-256 than its name says", url=weights.url)
+            raise QguiError(WHAT, why, say("Try again later; nothing was kept."))
         partial.replace(target)
     except OSError as error:
-        full = "Free some space, or choose another folder for torch's cache (TORCH_HOME)."
-        raise QguiError(WHAT, f"{target} cannot be written ({error.strerror or error})", full) from error
+        full = say("Free some space, or choose another folder for torch's cache (TORCH_HOME).")
+        raise QguiError(
+            WHAT, say("{target} cannot be written ({reason})", target=target, reason=error.strerror or error), full
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -143,9 +152,9 @@ def _fetched(weights: PublishedWeights, progress: Progress) -> Iterator[bytes]:
     Raises:
         QguiError: There is no connection, or it broke.
     """
-    phase = f"Downloading {weights.file}, megabytes"
+    phase = say("Downloading {file}, megabytes", file=weights.file)
     progress.step(phase, 0, 0)
-    hint = f"Check the connection, or download {weights.url} elsewhere and choose the folder it lies in."
+    hint = say("Check the connection, or download {url} elsewhere and choose the folder it lies in.", url=weights.url)
     try:
         with urllib.request.urlopen(weights.url, timeout=_PATIENCE_S) as answer:
             total = int(answer.headers.get("Content-Length") or 0) or round(weights.megabytes * 1e6)
@@ -155,13 +164,17 @@ def _fetched(weights: PublishedWeights, progress: Progress) -> Iterator[bytes]:
                 done += len(chunk)
                 progress.step(phase, done // 1_000_000, max(total // 1_000_000, 1))
     except urllib.error.URLError as error:
-        raise QguiError(WHAT, f"{weights.url} cannot be reached ({error.reason})", hint) from error
+        raise QguiError(
+            WHAT, say("{url} cannot be reached ({reason})", url=weights.url, reason=error.reason), hint
+        ) from error
 
 
 def _read(answer: Any, weights: PublishedWeights, hint: str) -> bytes:
     try:
         chunk: bytes = answer.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        why = f"the connection to {weights.url} broke ({type(error).__name__}: {error})"
+        why = say(
+            "the connection to {url} broke ({kind}: {error})", url=weights.url, kind=type(error).__name__, error=error
+        )
         raise QguiError(WHAT, why, hint) from error
     return chunk

@@ -12,14 +12,15 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.engine import python_source
 from qgui.engine.batch import Batch, Inputs
 
-WHAT = "Could not open the data"
+WHAT = say("Could not open the data")
 #: Batches that can be had only once are held in memory, up to this size.
 HELD_BYTES = 2 << 30
 
-_HINT = "Let it return a Dataset or an iterable of (inputs, target) batches."
+_HINT = say("Let it return a Dataset or an iterable of (inputs, target) batches.")
 
 
 def samples_of(found: Any, source: str) -> ArraySamples | DatasetSamples | LoaderSamples | ListedSamples:
@@ -34,7 +35,7 @@ def samples_of(found: Any, source: str) -> ArraySamples | DatasetSamples | Loade
         QguiError: It is nothing of that kind, or reading it raises.
     """
     if found is None or isinstance(found, (str, bytes, Mapping)):
-        raise QguiError(WHAT, f"{source} returned a {type(found).__name__}", _HINT)
+        raise QguiError(WHAT, say("{source} returned a {kind}", source=source, kind=type(found).__name__), _HINT)
     if isinstance(found, DataLoader):
         return _of_loader(found, source)
     if isinstance(found, IterableDataset):
@@ -48,7 +49,7 @@ def samples_of(found: Any, source: str) -> ArraySamples | DatasetSamples | Loade
     if hasattr(found, "__getitem__") and hasattr(found, "__len__") and not isinstance(found, (list, tuple)):
         return DatasetSamples(found, source)
     if not hasattr(found, "__iter__") and not hasattr(found, "__getitem__"):
-        raise QguiError(WHAT, f"{source} returned a {type(found).__name__}", _HINT)
+        raise QguiError(WHAT, say("{source} returned a {kind}", source=source, kind=type(found).__name__), _HINT)
     return _held(_batches(found, source), source)
 
 
@@ -99,7 +100,9 @@ class DatasetSamples:
         Raises:
             QguiError: It cannot be read.
         """
-        item = python_source.call(lambda: self._dataset[index], self._source, f"Could not read sample {index}")
+        item = python_source.call(
+            lambda: self._dataset[index], self._source, say("Could not read sample {index}", index=index)
+        )
         return _as_batch_of_one(as_batch(item, self._source), index)
 
 
@@ -133,11 +136,15 @@ class LoaderSamples:
         def collated() -> Any:
             return self._collate([self._dataset[self._keys[index]]])
 
-        item = python_source.call(collated, self._source, f"Could not read sample {index}")
+        item = python_source.call(collated, self._source, say("Could not read sample {index}", index=index))
         batch = checked(as_batch(item, self._source), self._source)
         if len(batch.tensors[0]) != 1:
-            why = f"its collate_fn made a batch of {len(batch.tensors[0])} out of one sample"
-            raise QguiError(f"Could not read sample {index}", why, "Let it return the batches themselves, as a list.")
+            why = say("its collate_fn made a batch of {count} out of one sample", count=len(batch.tensors[0]))
+            raise QguiError(
+                say("Could not read sample {index}", index=index),
+                why,
+                say("Let it return the batches themselves, as a list."),
+            )
         batch.indices = [index]
         return batch
 
@@ -183,7 +190,7 @@ def as_batch(item: Any, source: str) -> Batch:
     else:
         found = (_tensor(inputs, source),)
     if not found:
-        raise QguiError(WHAT, f"{source} gave a sample without inputs", _HINT)
+        raise QguiError(WHAT, say("{source} gave a sample without inputs", source=source), _HINT)
     return Batch(found, None if target is None else _tensor(target, source), [])
 
 
@@ -195,15 +202,22 @@ def checked(batch: Batch, source: str) -> Batch:
     """
     lengths = [len(tensor) if tensor.dim() else 0 for tensor in batch.tensors]
     if not all(tensor.dim() for tensor in batch.tensors) or len(set(lengths)) > 1:
-        shapes = ", ".join("x".join(map(str, tensor.shape)) or "a single number" for tensor in batch.tensors)
-        hint = "Let the first dimension of every input tensor count the samples."
-        raise QguiError(WHAT, f"{source} gave a batch whose inputs have the shapes {shapes}", hint)
+        shapes = ", ".join("x".join(map(str, tensor.shape)) or say("a single number") for tensor in batch.tensors)
+        hint = say("Let the first dimension of every input tensor count the samples.")
+        raise QguiError(
+            WHAT, say("{source} gave a batch whose inputs have the shapes {shapes}", source=source, shapes=shapes), hint
+        )
     if batch.target is not None:
         if batch.target.dim() == 0:
             batch.target = batch.target.reshape(1)
         if len(batch.target) != lengths[0]:
-            why = f"{source} gave a batch of {lengths[0]} inputs with {len(batch.target)} labels"
-            raise QguiError(WHAT, why, "Give one label per input.")
+            why = say(
+                "{source} gave a batch of {length} inputs with {count} labels",
+                source=source,
+                length=lengths[0],
+                count=len(batch.target),
+            )
+            raise QguiError(WHAT, why, say("Give one label per input."))
     return batch
 
 
@@ -237,9 +251,12 @@ def _held(batches: Iterator[Batch], source: str) -> ListedSamples:
         size += sum(tensor.numel() * tensor.element_size() for tensor in batch.tensors)
         if size > HELD_BYTES:
             count = sum(len(b.tensors[0]) for b in held)
-            note = (
-                f"{source} gives more than fits: the first {count:,} samples are held ({size / 1e9:.1f} GB). "
-                "Let it return a Dataset to use them all."
+            note = say(
+                "{source} gives more than fits: the first {count:,} samples are held ({size:.1f} GB). "
+                "Let it return a Dataset to use them all.",
+                source=source,
+                count=count,
+                size=size / 1000000000.0,
             )
             return ListedSamples(held, [note])
     return ListedSamples(held)
@@ -266,8 +283,10 @@ def _tensor(value: Any, source: str) -> torch.Tensor:
             return torch.as_tensor(value)
         return tensor_of(np.asarray(value))
     except (TypeError, ValueError) as error:
-        hint = "Let it give (inputs, target) with tensors or arrays; use a transform for images."
-        raise QguiError(WHAT, f"{source} gave a {type(value).__name__} where a tensor is needed", hint) from error
+        hint = say("Let it give (inputs, target) with tensors or arrays; use a transform for images.")
+        raise QguiError(
+            WHAT, say("{source} gave a {kind} where a tensor is needed", source=source, kind=type(value).__name__), hint
+        ) from error
 
 
 def tensor_of(array: np.ndarray[Any, Any]) -> torch.Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -36,13 +37,21 @@ def load_callable(source: str, what: str) -> Callable[..., Any]:
     """
     parts = split_callable(source)
     if parts is None:
-        raise QguiError(what, f"'{source}' names no callable", "Write PATH.py:CALLABLE or package.module:CALLABLE.")
+        raise QguiError(
+            what,
+            say("'{source}' names no callable", source=source),
+            say("Write PATH.py:CALLABLE or package.module:CALLABLE."),
+        )
     place, name = parts
     module = _file_module(Path(place), what) if place.endswith(".py") else _package_module(place, what)
     found = getattr(module, name, None)
     if not callable(found):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise QguiError(what, f"{place} has no callable '{name}'", f"It has: {', '.join(known[:12]) or 'none'}.")
+        raise QguiError(
+            what,
+            say("{place} has no callable '{name}'", place=place, name=name),
+            say("It has: {known}.", known=", ".join(known[:12]) or "none"),
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -57,8 +66,14 @@ def call(function: Callable[..., Any], source: str, what: str, *args: Any) -> An
     except QguiError:
         raise
     except (Exception, SystemExit) as error:
-        why = f"{source} raised {type(error).__name__}: {error}{_place_of(error)}"
-        raise QguiError(what, why, "Correct it, then try again.", traceback.format_exc()) from error
+        why = say(
+            "{source} raised {kind}: {error}{place_of}",
+            source=source,
+            kind=type(error).__name__,
+            error=error,
+            place_of=_place_of(error),
+        )
+        raise QguiError(what, why, say("Correct it, then try again."), traceback.format_exc()) from error
 
 
 def _place_of(error: BaseException) -> str:
@@ -66,7 +81,7 @@ def _place_of(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     frames = [frame for frame in frames if _PACKAGE not in Path(frame.filename).parents]
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return say(" ({name}, line {lineno})", name=Path(own[-1].filename).name, lineno=own[-1].lineno) if own else ""
 
 
 def folder_of_package(name: str) -> Path | None:
@@ -86,10 +101,10 @@ def _is_standard(folder: Path) -> bool:
 
 def _file_module(path: Path, what: str) -> Any:
     if not path.is_file():
-        raise QguiError(what, f"there is no file {path}", "Check the path.")
+        raise QguiError(what, say("there is no file {path}", path=path), say("Check the path."))
     spec = importlib.util.spec_from_file_location(f"qgui_source_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise QguiError(what, f"{path} is no Python file", "Choose a .py file.")
+        raise QguiError(what, say("{path} is no Python file", path=path), say("Choose a .py file."))
     module = importlib.util.module_from_spec(spec)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
@@ -108,8 +123,14 @@ def _package_module(name: str, what: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        hint = "Install the package, or write PATH.py:CALLABLE for a file."
-        raise QguiError(what, f"there is no module {error.name}", hint) from error
+        hint = say("Install the package, or write PATH.py:CALLABLE for a file.")
+        raise QguiError(what, say("there is no module {name}", name=error.name), hint) from error
     except (Exception, SystemExit) as error:
-        why = f"importing {name} raised {type(error).__name__}: {error}{_place_of(error)}"
-        raise QguiError(what, why, "Correct it, then try again.", traceback.format_exc()) from error
+        why = say(
+            "importing {name} raised {kind}: {error}{place_of}",
+            name=name,
+            kind=type(error).__name__,
+            error=error,
+            place_of=_place_of(error),
+        )
+        raise QguiError(what, why, say("Correct it, then try again."), traceback.format_exc()) from error

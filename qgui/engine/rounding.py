@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import fx
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.ranges import decibel
 from qgui.core.recipe import Recipe
@@ -63,7 +64,7 @@ class Learned:
             temporary.replace(path)
         except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
-            raise QguiError(f"Could not write {path}", str(error), "Free some space.") from error
+            raise QguiError(say("Could not write {path}", path=path), str(error), say("Free some space.")) from error
 
     def take(self, path: Path) -> None:
         """Take over the levels in a file, where there is one.
@@ -76,7 +77,7 @@ class Learned:
         try:
             self.levels |= load_file(path)
         except (OSError, SafetensorError) as error:
-            raise QguiError(f"Could not read {path}", str(error), "Quantize again.") from error
+            raise QguiError(say("Could not read {path}", path=path), str(error), say("Quantize again.")) from error
 
 
 @dataclass
@@ -166,8 +167,8 @@ def improve(
         return improved
     missing = [name for name, target in targets.items() if target.correct_bias and name not in moments]
     if missing:
-        why = f"nothing is known yet of what {targets[missing[0]].layer.name} reads"
-        raise QguiError("Could not correct the bias", why, "Calibrate first.")
+        why = say("nothing is known yet of what {name} reads", name=targets[missing[0]].layer.name)
+        raise QguiError(say("Could not correct the bias"), why, say("Calibrate first."))
     model = fingerprint(fused) if any(target.adaround for target in targets.values()) else ""
     with memory.held():
         _learn_missing(fused, model, targets, learned, data, progress)
@@ -195,8 +196,8 @@ def _corrected(target: _Target, weight: torch.Tensor, moments: InputMoments) -> 
     """
     change = (target.weight - weight).reshape(-1, weight.shape[2])
     if moments.sums.shape[0] != weight.shape[0] or moments.sums.shape[2] != weight.shape[2]:
-        why = f"the input means of {target.layer.name} belong to another model"
-        raise QguiError("Could not correct the bias", why, "Calibrate again.")
+        why = say("the input means of {name} belong to another model", name=target.layer.name)
+        raise QguiError(say("Could not correct the bias"), why, say("Calibrate again."))
     return target.bias + torch.from_numpy(moments.mean_outputs(change.numpy())).reshape_as(target.bias)
 
 
@@ -245,7 +246,9 @@ def _learn_missing(
 ) -> None:
     wanted = {name: target for name, target in targets.items() if target.adaround}
     if wanted and data is None:
-        raise QguiError("Could not learn rounding", "AdaRound needs calibration samples", "Open data first.")
+        raise QguiError(
+            say("Could not learn rounding"), say("AdaRound needs calibration samples"), say("Open data first.")
+        )
     if data is None:
         return
     waiting = [name for name, target in wanted.items() if target.key(model, data) not in learned.levels]
@@ -253,7 +256,7 @@ def _learn_missing(
 
     def step() -> None:
         nonlocal done
-        progress.step("Learning rounding", done, total)
+        progress.step(say("Learning rounding"), done, total)
         done += 1
 
     for group in _groups(waiting, wanted):

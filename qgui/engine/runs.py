@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from qgui.core import recipe_file
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import Recipe
 from qgui.engine import moments
 from qgui.engine.fx.qat import Trained
@@ -43,7 +44,9 @@ def save(session: Session, folder: Path) -> None:
             temporary.replace(folder / TRAINED)
         except OSError as error:
             why = error.strerror or str(error)
-            raise QguiError(f"Could not write {folder / TRAINED}", why, "Free some space.") from error
+            raise QguiError(
+                say("Could not write {folder}", folder=folder / TRAINED), why, say("Free some space.")
+            ) from error
 
 
 def restore(folder: Path, progress: Progress, trust: bool = False) -> tuple[Session, Recipe]:
@@ -54,7 +57,11 @@ def restore(folder: Path, progress: Progress, trust: bool = False) -> tuple[Sess
         QguiError: The folder holds no run, or its model or data cannot be opened any more.
     """
     if not (folder / RECIPE).is_file():
-        raise QguiError("Could not open the run", f"{folder} holds no {RECIPE}", "Name a folder that quantize wrote.")
+        raise QguiError(
+            say("Could not open the run"),
+            say("{folder} holds no {recipe}", folder=folder, recipe=RECIPE),
+            say("Name a folder that quantize wrote."),
+        )
     recipe = recipe_file.load(folder / RECIPE)
     session = Session()
     session.open_model(recipe.model, trust)

@@ -17,6 +17,7 @@ from torch import nn
 
 from qgui.core import ranges
 from qgui.core.errors import Cancelled, QguiError
+from qgui.core.language import say
 from qgui.core.runtimes import RUNTIMES, RuntimeResult, RuntimeTable, in_order
 from qgui.engine import backends, comparison, fresh_process, latency, machine, resident
 from qgui.engine.batch import Batch
@@ -114,7 +115,7 @@ def measure(
         loaded: list[_Loaded] = []
         wanted = [entry for entry in runtimes(session, folder, batch, threads, progress) if only(entry)]
         for number, runtime in enumerate(wanted):
-            progress.step("Loading runtimes", number, len(wanted))
+            progress.step(say("Loading runtimes"), number, len(wanted))
             try:
                 loaded.append(_loaded(runtime, reference, threads))
             except Cancelled:
@@ -124,7 +125,7 @@ def measure(
         variants = [entry.variant for entry in loaded]
         times = latency.measure(variants, threads, runs, progress, settle=True)
         for number, (entry, collected) in enumerate(zip(loaded, times, strict=True)):
-            progress.step("Measuring memory", number, len(loaded))
+            progress.step(say("Measuring memory"), number, len(loaded))
             memory = _memory(entry, folder, threads, progress) if with_memory else {}
             rows.append(
                 RuntimeResult(
@@ -138,7 +139,7 @@ def measure(
                     sqnr_db=entry.sqnr_db,
                 )
             )
-        progress.step("Measuring memory", len(loaded), len(loaded))
+        progress.step(say("Measuring memory"), len(loaded), len(loaded))
     return RuntimeTable(recipe.digest(), threads, batch_size, in_order(_without_repeated(rows)))
 
 
@@ -188,7 +189,11 @@ def load_elsewhere(
         QguiError: The runtime is not installed, or ONNX cannot express the model.
     """
     if importlib.util.find_spec(key) is None:
-        raise QguiError(f"No {RUNTIMES[key]}", f"{RUNTIMES[key]} is not installed", f"pip install {key}")
+        raise QguiError(
+            say("No {runtime}", runtime=RUNTIMES[key]),
+            say("{runtime} is not installed", runtime=RUNTIMES[key]),
+            f"pip install {key}",
+        )
     # The ONNX exporter takes a second to import.
     from qgui.engine import onnx_model
 

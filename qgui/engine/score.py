@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.ranges import decibel
 from qgui.core.results import Accuracy, Interval
 from qgui.engine import python_source
@@ -77,7 +78,7 @@ def score(
     same: list[torch.Tensor] = []
     classes = True
     done = unlabelled = 0
-    progress.step("Evaluating", 0, total)
+    progress.step(say("Evaluating"), 0, total)
     with torch.inference_mode():
         for batch in batches:
             reference = main_output(batch.run(float_model)).float()
@@ -96,7 +97,7 @@ def score(
                 targets.append(batch.target)
             unlabelled += batch.target is None
             done += len(batch.indices)
-            progress.step("Evaluating", done, total)
+            progress.step(say("Evaluating"), done, total)
     agreement = float(torch.cat(same).float().mean()) if classes and same else None
     left: Accuracy | None = None
     right: Accuracy | None = None
@@ -108,7 +109,7 @@ def score(
     elif classes and labelled:
         target = torch.cat(targets)
         if target.is_floating_point() and bool((target != target.round()).any()):
-            notes = ("The targets are no class indices, so there is no accuracy; give another metric (--metric).",)
+            notes = (say("The targets are no class indices, so there is no accuracy; give another metric (--metric)."),)
         else:
             left, right, delta = _by_class(torch.cat(outputs[0]), torch.cat(outputs[1]), target)
     return Scores(left, right, delta, agreement, decibel(signal, noise), greatest, notes)
@@ -120,17 +121,25 @@ def _difference(reference: torch.Tensor, result: torch.Tensor, sample: int) -> t
     Raises:
         QguiError: They cannot be compared.
     """
-    what, place = "Could not score the model", f"in the batch of sample {sample}"
+    what, place = say("Could not score the model"), say("in the batch of sample {sample}", sample=sample)
     if reference.shape != result.shape:
         shapes = " and ".join("x".join(map(str, output.shape)) for output in (reference, result))
-        hint = "Let forward return a tensor whose shape does not depend on the values, or leave more layers float."
-        raise QguiError(what, f"float and quantized give outputs of different shapes {place}: {shapes}", hint)
+        hint = say("Let forward return a tensor whose shape does not depend on the values, or leave more layers float.")
+        raise QguiError(
+            what,
+            say("float and quantized give outputs of different shapes {place}: {shapes}", place=place, shapes=shapes),
+            hint,
+        )
     masked = torch.isinf(reference) & (reference == result)
     comparable, other = reference.masked_fill(masked, 0.0), result.masked_fill(masked, 0.0)
     for output, name in ((comparable, "float"), (other, "quantized")):
         if not bool(torch.isfinite(output).all()):
-            hint = "Look at that sample and at the model; scores of such outputs would mean nothing."
-            raise QguiError(what, f"the output of the {name} model holds NaN or infinite values {place}", hint)
+            hint = say("Look at that sample and at the model; scores of such outputs would mean nothing.")
+            raise QguiError(
+                what,
+                say("the output of the {name} model holds NaN or infinite values {place}", name=name, place=place),
+                hint,
+            )
     return comparable, comparable - other
 
 
@@ -138,14 +147,21 @@ def _by_class(left: torch.Tensor, right: torch.Tensor, target: torch.Tensor) -> 
     labels, classes = target.reshape(-1).long(), left.shape[1]
     if len(labels) != len(left):
         raise QguiError(
-            "Could not score the model", f"{len(left)} outputs meet {len(labels)} labels", "Give one label per sample."
+            say("Could not score the model"),
+            say("{outputs} outputs meet {labels} labels", outputs=len(left), labels=len(labels)),
+            say("Give one label per sample."),
         )
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
         raise QguiError(
-            "Could not score the model",
-            f"label {wrong} is out of range: the model knows {classes} classes, 0 to {classes - 1}",
-            "Number the classes as the model does (classes.txt gives the order for folders), or use --metric.",
+            say("Could not score the model"),
+            say(
+                "label {wrong} is out of range: the model knows {classes} classes, 0 to {last}",
+                wrong=wrong,
+                classes=classes,
+                last=classes - 1,
+            ),
+            say("Number the classes as the model does (classes.txt gives the order for folders), or use --metric."),
         )
     hits = [output.argmax(1) == labels for output in (left, right)]
     fives = [_top5(output, labels) for output in (left, right)]
@@ -187,24 +203,30 @@ def _by_metric(
 
     The metric of a resample may fail, as one of a single class does; such resamples are left out.
     """
-    function: Metric = python_source.load_callable(source, "Could not use the metric")
+    function: Metric = python_source.load_callable(source, say("Could not use the metric"))
     name = source.rpartition(":")[2]
-    what = "Could not compute the metric"
+    what = say("Could not compute the metric")
     try:
         left, right, target = torch.cat(outputs[0]), torch.cat(outputs[1]), torch.cat(targets)
     except RuntimeError as error:
-        hint = "Let every sample have the same size, for instance with --crop."
-        raise QguiError(what, f"outputs or targets of the samples differ in shape ({error})", hint) from error
+        hint = say("Let every sample have the same size, for instance with --crop.")
+        raise QguiError(
+            what, say("outputs or targets of the samples differ in shape ({error})", error=error), hint
+        ) from error
 
     def value(output: torch.Tensor, wanted: torch.Tensor) -> float:
         found = python_source.call(function, source, what, output, wanted)
         try:
             number = float(found)
         except (TypeError, ValueError) as error:
-            why = f"{source} returned a {type(found).__name__}"
-            raise QguiError(what, why, "Let it return one number.") from error
+            why = say("{source} returned a {kind}", source=source, kind=type(found).__name__)
+            raise QguiError(what, why, say("Let it return one number.")) from error
         if not math.isfinite(number):
-            raise QguiError(what, f"{source} returned {number}", "Let it return a finite number for these samples.")
+            raise QguiError(
+                what,
+                say("{source} returned {number}", source=source, number=number),
+                say("Let it return a finite number for these samples."),
+            )
         return number
 
     values = value(left, target), value(right, target)
@@ -216,7 +238,7 @@ def _by_metric(
         with contextlib.suppress(QguiError):
             differences.append(value(right[chosen], target[chosen]) - value(left[chosen], target[chosen]))
     if len(differences) < BOOTSTRAPS // 2:
-        note = f"{name} fails for most resamples of these samples, so its difference has no interval."
+        note = say("{name} fails for most resamples of these samples, so its difference has no interval.", name=name)
         return accuracies[0], accuracies[1], None, (note,)
     low, high = np.percentile(differences, [2.5, 97.5])
     return accuracies[0], accuracies[1], Interval(values[1] - values[0], float(low), float(high)), ()

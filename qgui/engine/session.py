@@ -16,6 +16,7 @@ import torch
 from qgui.core import advice, calibration, fitting, statistics
 from qgui.core.errors import QguiError
 from qgui.core.fitting import Fitted
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import (
@@ -128,8 +129,10 @@ class Session:
             opened = opened.under(recipe.data)
         graphs = self.graphs_for(recipe)
         if model.graphs is None or graphs is None:
-            why = "the model does not trace, so its activations cannot be observed"
-            raise QguiError("Could not calibrate", why, "Use dynamic quantization, which needs no calibration.")
+            why = say("the model does not trace, so its activations cannot be observed")
+            raise QguiError(
+                say("Could not calibrate"), why, say("Use dynamic quantization, which needs no calibration.")
+            )
         sources_of_ranges = {source for tensor in model.description.tensors for source in tensor.sources}
         wanted = {t.name: t.layer or t.name for t in model.description.tensors if t.name in sources_of_ranges}
         batches = opened.batches(opened.calibration)
@@ -179,7 +182,9 @@ class Session:
             QguiError: They cannot be written, or there are none.
         """
         if self.record is None:
-            raise QguiError("Nothing is calibrated", "there are no statistics to keep", "Calibrate first.")
+            raise QguiError(
+                say("Nothing is calibrated"), say("there are no statistics to keep"), say("Calibrate first.")
+            )
         statistics.save(self.record, path)
         moments.save(self.moments, moments.path_beside(path))
 
@@ -192,7 +197,9 @@ class Session:
         model = self.opened_model
         record = statistics.load(path)
         if model.graphs is not None and record.model != collect.fingerprint(model.graphs.canonical):
-            raise QguiError("Could not use the statistics", "they belong to other weights", "Calibrate again.")
+            raise QguiError(
+                say("Could not use the statistics"), say("they belong to other weights"), say("Calibrate again.")
+            )
         beside = moments.path_beside(path)
         found = moments.load(beside) if beside.exists() else {}
         self.activations = ActivationRanges(model.description, record)
@@ -205,7 +212,11 @@ class Session:
         wished = calibration.settings_of(recipe, layers)
         why = calibration.why_stale(record.settings, wished, record.samples, bool(record.unfinite))
         if why:
-            raise QguiError("Could not quantize", f"the statistics do not fit the decisions: {why}", "Calibrate again.")
+            raise QguiError(
+                say("Could not quantize"),
+                say("the statistics do not fit the decisions: {why}", why=why),
+                say("Calibrate again."),
+            )
 
     def _drop_statistics(self) -> None:
         self.record = self.activations = None
@@ -226,11 +237,11 @@ class Session:
         began = time.monotonic()
         model = self.opened_model
         found = self.fitted(recipe)
-        recipe, notes = found.recipe, [f"Not as in the recipe. {misfit}" for misfit in found.misfits]
+        recipe, notes = found.recipe, [say("Not as in the recipe. {misfit}", misfit=misfit) for misfit in found.misfits]
         self._refuse_stale(recipe)
         built, note = self.build(recipe, progress, trained)
         notes += [*([note] if note else []), *self._conversion_notes(built, progress)]
-        progress.step("Quantizing", 2, 3)
+        progress.step(say("Quantizing"), 2, 3)
         result = QuantizeResult(
             recipe_hash=recipe.digest(),
             backend=recipe.backend,
@@ -242,7 +253,7 @@ class Session:
             seconds=time.monotonic() - began,
             notes=tuple(notes),
         )
-        progress.step("Quantizing", 3, 3)
+        progress.step(say("Quantizing"), 3, 3)
         self.result = built
         return result
 
@@ -260,7 +271,7 @@ class Session:
         model = self.opened_model
         graphs = self.graphs_for(recipe)
         decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
-        progress.step("Quantizing", 0, 3)
+        progress.step(say("Quantizing"), 0, 3)
         note = ""
         if model.graphs is None or graphs is None:
             return QuantizedModel(plain.lower_untraced(model.loaded.module, decisions), decisions, recipe), note
@@ -275,7 +286,7 @@ class Session:
                 graphs = Graphs(graph, plain.fused(graph, graphs.leaves), graphs.leaves, graphs.values)
             decisions = decide.decisions_of(model.description, graphs, recipe, self.activations)
             trained.decide(decisions)
-        progress.step("Quantizing", 1, 3)
+        progress.step(say("Quantizing"), 1, 3)
         improved = rounding.improve(
             model.description,
             graphs.fused,
@@ -298,9 +309,13 @@ class Session:
         except Exception as error:
             lines = str(error).strip().splitlines()
             raise QguiError(
-                "Could not quantize the model",
-                f"PyTorch's conversion for {recipe.backend} failed: {lines[0] if lines else type(error).__name__}",
-                "Choose another backend, or leave the layer it names float.",
+                say("Could not quantize the model"),
+                say(
+                    "PyTorch's conversion for {backend} failed: {line}",
+                    backend=recipe.backend,
+                    line=lines[0] if lines else type(error).__name__,
+                ),
+                say("Choose another backend, or leave the layer it names float."),
                 str(error),
             ) from error
         return QuantizedModel(module, decisions, recipe, final, trained, effects), note
@@ -446,7 +461,7 @@ class Session:
             QguiError: There is none.
         """
         if self.model is None:
-            raise QguiError("No model is open", "this needs a model", "Open a model first.")
+            raise QguiError(say("No model is open"), say("this needs a model"), say("Open a model first."))
         return self.model
 
     @property
@@ -457,7 +472,7 @@ class Session:
             QguiError: There is none.
         """
         if self.data is None:
-            raise QguiError("No data is open", "this needs samples", "Open data first.")
+            raise QguiError(say("No data is open"), say("this needs samples"), say("Open data first."))
         return self.data
 
     @property
@@ -468,7 +483,7 @@ class Session:
             QguiError: There is none.
         """
         if self.result is None:
-            raise QguiError("Nothing is quantized", "this needs a quantized model", "Quantize first.")
+            raise QguiError(say("Nothing is quantized"), say("this needs a quantized model"), say("Quantize first."))
         return self.result
 
 

@@ -18,11 +18,12 @@ from torch import nn
 
 from qgui.core.errors import NeedsTrust, QguiError
 from qgui.core.extras import how_to_install
+from qgui.core.language import say
 from qgui.core.recipe import ModelReference
 from qgui.core.resources import resources
 from qgui.engine import pretrained, python_source
 
-WHAT = "Could not open the model"
+WHAT = say("Could not open the model")
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt", ".tar")
 #: torchvision's weights of these were trained with another normalization, which the model applies itself.
 _NORMALIZES_AGAIN = ("googlenet", "inception_v3")
@@ -84,7 +85,9 @@ def example_module(name: str) -> ModuleType:
     path = resources() / "examples" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"qgui_example_{name}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise QguiError("Could not open the example", f"{path} is missing", "Install QGUI again.")
+        raise QguiError(
+            say("Could not open the example"), say("{path} is missing", path=path), say("Install QGUI again.")
+        )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -92,7 +95,11 @@ def example_module(name: str) -> ModuleType:
 
 def _example(name: str) -> LoadedModel:
     if name not in EXAMPLES:
-        raise QguiError(WHAT, f"there is no example '{name}'", f"Choose one of {', '.join(EXAMPLES)}.")
+        raise QguiError(
+            WHAT,
+            say("there is no example '{name}'", name=name),
+            say("Choose one of {examples}.", examples=", ".join(EXAMPLES)),
+        )
     build = getattr(example_module("digits_networks"), name.replace("-", "_"))
     module = build()
     module.load_state_dict(load_file(resources() / "examples" / f"{name}.safetensors"))
@@ -122,7 +129,11 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
     known = torchvision.models.list_models()
     if name not in known:
         near = [model for model in known if model.startswith(name[:4])][:8]
-        raise QguiError(WHAT, f"torchvision has no model '{name}'", f"Near by: {', '.join(near) or 'none'}.")
+        raise QguiError(
+            WHAT,
+            say("torchvision has no model '{name}'", name=name),
+            say("Near by: {near}.", near=", ".join(near) or "none"),
+        )
     named = _is_name(weights)
     if named:
         _check_weight_name(name, weights)
@@ -135,12 +146,12 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
         module = torchvision.models.get_model(name, weights=weights if named else None, **options)
     except KeyError as error:
         given = ", ".join(torchvision.models.get_model_weights(name).__members__)
-        why = f"torchvision has no weights {error} for {name}"
-        raise QguiError(WHAT, why, f"Choose one of {given}, or a file.") from error
+        why = say("torchvision has no weights {error} for {name}", error=error, name=name)
+        raise QguiError(WHAT, why, say("Choose one of {given}, or a file.", given=given)) from error
     except Exception as error:
-        hint = "Check the connection, or download the weights elsewhere and give the file with --weights."
-        raise QguiError(WHAT, f"torchvision: {error}", hint) from error
-    notes = [] if named else ["The weights are random (give --weights): accuracy means nothing, latency does."]
+        hint = say("Check the connection, or download the weights elsewhere and give the file with --weights.")
+        raise QguiError(WHAT, say("torchvision: {error}", error=error), hint) from error
+    notes = [] if named else [say("The weights are random (give --weights): accuracy means nothing, latency does.")]
     return LoadedModel(module, name, _input_shape(name), named, notes)
 
 
@@ -149,8 +160,14 @@ def _check_weight_name(name: str, weights: str) -> None:
 
     known = ["DEFAULT", *(member.name for member in torchvision.models.get_model_weights(name))]
     if weights.rpartition(".")[2] not in known:
-        hint = f"Choose one of {', '.join(known)}, or give a file ({', '.join(_WEIGHT_SUFFIXES[:3])})."
-        raise QguiError(WHAT, f"torchvision knows no weights '{weights}' for {name}", hint)
+        hint = say(
+            "Choose one of {known}, or give a file ({weight_suffixes}).",
+            known=", ".join(known),
+            weight_suffixes=", ".join(_WEIGHT_SUFFIXES[:3]),
+        )
+        raise QguiError(
+            WHAT, say("torchvision knows no weights '{weights}' for {name}", weights=weights, name=name), hint
+        )
 
 
 def _input_shape(name: str) -> tuple[int, ...]:
@@ -170,40 +187,55 @@ def _input_shape(name: str) -> tuple[int, ...]:
 def _transformers(folder: Path) -> LoadedModel:
     """Return the classifier that `save_pretrained` of the package transformers wrote to a folder."""
     if not (folder / "config.json").is_file():
-        hint = "Choose the folder that save_pretrained wrote."
-        raise QguiError(WHAT, f"{folder} holds no model of the package transformers (no config.json)", hint)
+        hint = say("Choose the folder that save_pretrained wrote.")
+        raise QguiError(
+            WHAT, say("{folder} holds no model of the package transformers (no config.json)", folder=folder), hint
+        )
     try:
         from transformers import AutoModelForSequenceClassification
     except ImportError as error:
         hint = how_to_install("transformers")
-        raise QguiError(WHAT, "the package transformers is not installed", hint) from error
+        raise QguiError(WHAT, say("the package transformers is not installed"), hint) from error
     try:
         module, told = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         lines = str(error).strip().splitlines()
-        why = f"transformers cannot load {folder} ({lines[0] if lines else type(error).__name__})"
-        raise QguiError(WHAT, why, "Copy or save the model again.", str(error)) from error
+        why = say(
+            "transformers cannot load {folder} ({line})",
+            folder=folder,
+            line=lines[0] if lines else type(error).__name__,
+        )
+        raise QguiError(WHAT, why, say("Copy or save the model again."), str(error)) from error
     missing = sorted(told["missing_keys"])
     if missing:
-        why = f"{folder} has no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
-        hint = "Choose a model that was fine-tuned for classification, not its pretrained encoder alone."
+        why = say(
+            "{folder} has no weights for {missing}{more}",
+            folder=folder,
+            missing=", ".join(missing[:3]),
+            more=", …" if len(missing) > 3 else "",
+        )
+        hint = say("Choose a model that was fine-tuned for classification, not its pretrained encoder alone.")
         raise QguiError(WHAT, why, hint, "\n".join(missing))
     return LoadedModel(module, folder.name)
 
 
 def _python(source: str) -> LoadedModel:
     if python_source.split_callable(source) is None:
-        hint = "Write example:NAME, torchvision:NAME, PATH.py:CALLABLE, package.module:CALLABLE or PATH.pt."
-        reason = f"there is no file {source}" if "/" in source or "." in source else f"'{source}' is no model source"
+        hint = say("Write example:NAME, torchvision:NAME, PATH.py:CALLABLE, package.module:CALLABLE or PATH.pt.")
+        reason = (
+            say("there is no file {source}", source=source)
+            if "/" in source or "." in source
+            else say("'{source}' is no model source", source=source)
+        )
         raise QguiError(WHAT, reason, hint)
     function = python_source.load_callable(source, WHAT)
     torch.manual_seed(0)
     module = function if isinstance(function, nn.Module) else python_source.call(function, source, WHAT)
     if not isinstance(module, nn.Module):
-        why = f"{source} returned a {type(module).__name__}"
-        raise QguiError(WHAT, why, "Let it return a torch.nn.Module.")
+        why = say("{source} returned a {kind}", source=source, kind=type(module).__name__)
+        raise QguiError(WHAT, why, say("Let it return a torch.nn.Module."))
     return LoadedModel(module, python_source.split_callable(source)[1])  # type: ignore[index]
 
 
@@ -212,9 +244,13 @@ def _whole_model(path: Path, trust: bool) -> LoadedModel:
     if isinstance(content, nn.Module):
         return LoadedModel(content, path.stem)
     if isinstance(content, dict):
-        hint = "Open the Python code that builds the model and give this file as its weights."
-        raise QguiError(WHAT, f"{path} holds a state dict, not a model", hint)
-    raise QguiError(WHAT, f"{path} holds a {type(content).__name__}, not a model", "Save the model with torch.save.")
+        hint = say("Open the Python code that builds the model and give this file as its weights.")
+        raise QguiError(WHAT, say("{path} holds a state dict, not a model", path=path), hint)
+    raise QguiError(
+        WHAT,
+        say("{path} holds a {kind}, not a model", path=path, kind=type(content).__name__),
+        say("Save the model with torch.save."),
+    )
 
 
 def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
@@ -225,20 +261,20 @@ def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
         QguiError: The file is missing, truncated or no checkpoint.
     """
     if not path.is_file():
-        raise QguiError(what, f"there is no file {path}", "Check the path.")
+        raise QguiError(what, say("there is no file {path}", path=path), say("Check the path."))
     if path.stat().st_size == 0:
-        raise QguiError(what, f"{path} is empty", "Copy or download it again.")
+        raise QguiError(what, say("{path} is empty", path=path), say("Copy or download it again."))
     if _is_torchscript(path):
-        hint = "Open the Python code that builds it and give the state dict as weights."
-        raise QguiError(what, f"{path} is a TorchScript program, whose layers cannot be changed", hint)
+        hint = say("Open the Python code that builds it and give the state dict as weights.")
+        raise QguiError(what, say("{path} is a TorchScript program, whose layers cannot be changed", path=path), hint)
     try:
         return torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
         if ("weights_only" in str(error) or "Weights only" in str(error)) and _is_checkpoint(path):
             raise NeedsTrust(
                 what,
-                f"{path} holds Python code that would run while it is opened",
-                "Open it only if you trust whoever made it (--trust on the command line).",
+                say("{path} holds Python code that would run while it is opened", path=path),
+                say("Open it only if you trust whoever made it (--trust on the command line)."),
                 str(error),
                 str(path),
             ) from error
@@ -246,14 +282,16 @@ def read_checkpoint(path: Path, trust: bool, what: str) -> Any:
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
         raise _broken(path, what, error) from error
     except (AttributeError, ModuleNotFoundError) as error:
-        hint = "Start QGUI where the classes of the model can be imported, or open its Python code instead."
-        raise QguiError(what, f"a class that {path} needs is missing: {error}", hint) from error
+        hint = say("Start QGUI where the classes of the model can be imported, or open its Python code instead.")
+        raise QguiError(
+            what, say("a class that {path} needs is missing: {error}", path=path, error=error), hint
+        ) from error
 
 
 def _broken(path: Path, what: str, error: Exception) -> QguiError:
     line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    why = f"{path} is damaged or of another kind ({line.split('. ')[0]})"
-    return QguiError(what, why, "Copy or download it again.", str(error))
+    why = say("{path} is damaged or of another kind ({split})", path=path, split=line.split(". ")[0])
+    return QguiError(what, why, say("Copy or download it again."), str(error))
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -276,10 +314,10 @@ def load_weights(module: nn.Module, path: Path, trust: bool = False) -> None:
         NeedsTrust: The file holds more than tensors.
         QguiError: The file cannot be read, or its keys or shapes do not fit.
     """
-    what = "Could not load the weights"
+    what = say("Could not load the weights")
     if path.suffix == ".safetensors":
         if not path.is_file():
-            raise QguiError(what, f"there is no file {path}", "Check the path.")
+            raise QguiError(what, say("there is no file {path}", path=path), say("Check the path."))
         try:
             content: Any = load_file(path)
         except (SafetensorError, OSError) as error:
@@ -292,7 +330,11 @@ def load_weights(module: nn.Module, path: Path, trust: bool = False) -> None:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise QguiError(what, f"{path} holds no state dict", "Save it with torch.save(model.state_dict(), path).")
+        raise QguiError(
+            what,
+            say("{path} holds no state dict", path=path),
+            say("Save it with torch.save(model.state_dict(), path)."),
+        )
     if content and all(key.startswith("module.") for key in content):
         content = {key.removeprefix("module."): value for key, value in content.items()}
     _check_fit(module, content, path, what)
@@ -303,7 +345,11 @@ def _check_fit(module: nn.Module, content: dict[str, torch.Tensor], path: Path, 
     own = module.state_dict()
     missing = [key for key in own if key not in content and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in content if key not in own]
-    wrong = [f"{k}: {tuple(content[k].shape)} for {tuple(own[k].shape)}" for k in own if k in content]
+    wrong = [
+        say("{name}: {given} for {wanted}", name=k, given=tuple(content[k].shape), wanted=tuple(own[k].shape))
+        for k in own
+        if k in content
+    ]
     wrong = [
         text
         for text, k in zip(wrong, (k for k in own if k in content), strict=True)
@@ -313,12 +359,20 @@ def _check_fit(module: nn.Module, content: dict[str, torch.Tensor], path: Path, 
         for key in own:
             content.setdefault(key, own[key])
         return
-    counts = [(missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape")]
+    counts = [(missing, say("missing")), (unexpected, say("unexpected")), (wrong, say("of another shape"))]
     told = [
-        f"{len(keys)} keys {label} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        say(
+            "{count} keys {label} ({keys}{more})",
+            count=len(keys),
+            label=label,
+            keys=", ".join(keys[:3]),
+            more=", …" if len(keys) > 3 else "",
+        )
         for keys, label in counts
         if keys
     ]
     details = "\n".join(f"{label}:\n  " + "\n  ".join(keys) for keys, label in counts if keys)
-    hint = "Choose the weights of this architecture, or the code of theirs."
-    raise QguiError(what, f"{path.name} does not fit the model: {'; '.join(told)}", hint, details)
+    hint = say("Choose the weights of this architecture, or the code of theirs.")
+    raise QguiError(
+        what, say("{name} does not fit the model: {told}", name=path.name, told="; ".join(told)), hint, details
+    )

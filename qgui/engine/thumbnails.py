@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from qgui.core.errors import Cancelled, QguiError
+from qgui.core.language import say
 from qgui.core.results import SampleDescription
 from qgui.engine.batch import Batch
 from qgui.engine.data import Data
@@ -38,12 +39,17 @@ def describe(data: Data, indices: Sequence[int], folder: Path, progress: Progres
     count = len(data.samples)
     strangers = [index for index in indices if not 0 <= index < count]
     if strangers:
-        why = f"there is no sample {strangers[0]} among the {count} of {data.reference.source}"
-        raise QguiError("Could not show the samples", why, "Calibrate again with the data that is open.")
+        why = say(
+            "there is no sample {stranger} among the {count} of {source}",
+            stranger=strangers[0],
+            count=count,
+            source=data.reference.source,
+        )
+        raise QguiError(say("Could not show the samples"), why, say("Calibrate again with the data that is open."))
     found = []
     for done, index in enumerate(indices, 1):
         found.append(_described(data, index, folder))
-        progress.step("Reading samples", done, len(indices))
+        progress.step(say("Reading samples"), done, len(indices))
     return tuple(found)
 
 
@@ -111,5 +117,7 @@ def _write(pixels: npt.NDArray[np.uint8], path: Path) -> str:
         image.save(temporary, format="PNG")
         temporary.replace(path)
     except OSError as error:
-        raise QguiError("Could not write a thumbnail", str(error), "Make room on the disk and try again.") from error
+        raise QguiError(
+            say("Could not write a thumbnail"), str(error), say("Make room on the disk and try again.")
+        ) from error
     return str(path)

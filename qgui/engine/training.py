@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.plan import ActivationRanges
 from qgui.core.recipe import Mode, Recipe
 from qgui.core.training import Training, parts, resolved, schedule_factor
@@ -115,10 +116,12 @@ class Trainer:
         listener: Listener = _nothing,
     ) -> None:
         if model.graphs is None:
-            hint = "Use dynamic quantization, which needs no training."
-            raise QguiError(WHAT, "the model does not trace, so nothing can be fake-quantized", hint)
+            hint = say("Use dynamic quantization, which needs no training.")
+            raise QguiError(WHAT, say("the model does not trace, so nothing can be fake-quantized"), hint)
         if not any(recipe.rule(x.group or x.name).mode is Mode.QAT for x in model.description.layers):
-            raise QguiError(WHAT, "no layer is in mode qat", "Give the layers that are to be trained the mode qat.")
+            raise QguiError(
+                WHAT, say("no layer is in mode qat"), say("Give the layers that are to be trained the mode qat.")
+            )
         self._graphs, self._data, self._recipe = model.graphs, data, recipe
         self._progress, self._control = progress, control or TrainingControl()
         self.train_samples, self.validation = divided(data, recipe.training)
@@ -191,7 +194,7 @@ class Trainer:
         with deterministic(self.settings.seed), memory.held(), memory_errors(self.settings, lambda: 0):
             self._set_phase(0)
             for batch in self._batches(0):
-                self._progress.step("Measuring", len(times), _MEASURED_STEPS)
+                self._progress.step(say("Measuring"), len(times), _MEASURED_STEPS)
                 began = time.perf_counter()
                 self._step(batch, learn=False)
                 times.append(time.perf_counter() - began)
@@ -220,12 +223,12 @@ class Trainer:
             for number, batch in enumerate(self._batches(0)):
                 if number == _FIRST_BATCHES:
                     break
-                self._progress.step("Preparing", number, min(_FIRST_BATCHES, self._steps_per_epoch))
+                self._progress.step(say("Preparing"), number, min(_FIRST_BATCHES, self._steps_per_epoch))
                 self._forward(batch)
                 self.simulated.note_extremes()
         self.simulated.begin()
         began = time.monotonic()
-        at_start = self._scored(self.validation, told=self._phase("Scoring the start"))
+        at_start = self._scored(self.validation, told=self._phase(say("Scoring the start")))
         if not math.isfinite(at_start.loss):
             raise self._not_finite(self._first_validated(), "loss", at_start.loss)
         name = score_name(at_start)
@@ -252,14 +255,14 @@ class Trainer:
                 return main_output(module(*batch.positional(self.simulated.names))).float().to(self._device)
 
         with torch.no_grad():
-            return self._scored(self.validation, run, self._phase("Scoring static int8"))
+            return self._scored(self.validation, run, self._phase(say("Scoring static int8")))
 
     def _float_score(self, name: str) -> float | None:
         if name == "SQNR":
             return None
         if name == "agreement":
             return 1.0
-        return self._scored(self.validation, self._teacher.outputs, self._phase("Scoring float")).score("accuracy")
+        return self._scored(self.validation, self._teacher.outputs, self._phase(say("Scoring float"))).score("accuracy")
 
     def _phase(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self._progress.step(name, done, total)
@@ -272,8 +275,8 @@ class Trainer:
             self.simulated.load_state(state)
             training_state.load_optimizer(self._optimizer, state)
         except (KeyError, RuntimeError, ValueError) as error:
-            why = f"{folder} holds another model's state ({error})"
-            raise QguiError(training_state.WHAT, why, "Train anew.") from error
+            why = say("{folder} holds another model's state ({error})", folder=folder, error=error)
+            raise QguiError(training_state.WHAT, why, say("Train anew.")) from error
         output = self._teacher.outputs(self._first_validated())
         classes = output.shape[1] if is_class_scores(output) else 0
         self.course.go_on(found, self._recipe.training.steering or found.settings.steering, classes)
@@ -301,7 +304,7 @@ class Trainer:
         if self.simulated.unfinite_weight():
             raise self._not_finite(self._first_validated(), "weight", math.nan)
         if not math.isfinite(found.loss):
-            raise self._not_finite(self._first_validated(), "validation loss", found.loss)
+            raise self._not_finite(self._first_validated(), say("validation loss"), found.loss)
         record, best = course.add_epoch(losses, found, time.monotonic() - began)
         if best:
             course.best_state = self.simulated.state()
@@ -423,8 +426,8 @@ class Trainer:
         if learns and min(settings.batch_size, len(self.train_samples)) == 1:
             raise QguiError(
                 WHAT,
-                "a batch of one sample has no variance, and BatchNorm takes its statistics from the batches",
-                "Use a batch size of two or more, or freeze BatchNorm from epoch 0.",
+                say("a batch of one sample has no variance, and BatchNorm takes its statistics from the batches"),
+                say("Use a batch size of two or more, or freeze BatchNorm from epoch 0."),
             )
 
     def _refuse_divergence(self, loss: float) -> None:
@@ -451,7 +454,9 @@ def _optimizer(simulated: SimulatedModel, settings: Training) -> torch.optim.Opt
     ]
     groups = [group for group in groups if group["params"]]
     if not groups:
-        raise QguiError(WHAT, "no layer in mode qat has a weight", "Give a convolution or linear layer mode qat.")
+        raise QguiError(
+            WHAT, say("no layer in mode qat has a weight"), say("Give a convolution or linear layer mode qat.")
+        )
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
     return torch.optim.AdamW(groups, lr=settings.learning_rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from qgui.core.language import say
 from qgui.core.ranges import decibel
 from qgui.core.training_run import ConversionCheck, LayerDifference, ScoreName, told_score
 from qgui.engine import machine
@@ -51,7 +52,7 @@ def check(
     batch_size, samples = result.outcome.settings.batch_size, result.validation
     with torch.no_grad(), plain.engine(converted.recipe.backend):
         for batch in data.batches(samples, batch_size):
-            progress.step("Checking the conversion", sides[0].samples, len(samples))
+            progress.step(say("Checking the conversion"), sides[0].samples, len(samples))
             inputs = batch.positional(simulated.names)
             reference = teacher.outputs(batch)
             before = main_output(simulated.module(*inputs)).float()
@@ -84,13 +85,16 @@ def _difference(name: str, ratios: tuple[float, float], converted: QuantizedMode
         return LayerDifference(name, free, own)
     backend, rule = converted.recipe.backend, converted.recipe.rule(name)
     if own >= TOLD_LAYER_DB:
-        cause = "It computes as simulated; rounding differences of the layers before it add up here."
+        cause = say("It computes as simulated; rounding differences of the layers before it add up here.")
     elif machine.needs_reduced_range(backend) and not rule.activation.reduce_range:
-        cause = f"Saturation: {backend} adds products in too few bits on this processor; switch reduce range on."
+        cause = say(
+            "Saturation: {backend} adds products in too few bits on this processor; switch reduce range on.",
+            backend=backend,
+        )
     elif rule.mode.value == "dynamic":
-        cause = "It is dynamic: its input is rounded as each batch needs it, and training computed it in float."
+        cause = say("It is dynamic: its input is rounded as each batch needs it, and training computed it in float.")
     else:
-        cause = f"The {backend} kernel rounds otherwise than the simulation."
+        cause = say("The {backend} kernel rounds otherwise than the simulation.", backend=backend)
     return LayerDifference(name, free, own, cause)
 
 
@@ -133,25 +137,42 @@ def _causes(
     causes = []
     if as_trained is not None and abs(as_trained - scores[0]) > limit:
         causes.append(
-            f"BatchNorm still took its statistics from the batches when the training ended: with them the {name} is "
-            f"{told_score(name, as_trained)}, with the stored ones {told_score(name, scores[0])}. "
-            "Freeze it some epochs earlier."
+            say(
+                "BatchNorm still took its statistics from the batches when the training ended: with them the {name} is "
+                "{trained}, with the stored ones {stored}. Freeze it some epochs earlier.",
+                name=name,
+                trained=told_score(name, as_trained),
+                stored=told_score(name, scores[0]),
+            )
         )
     low = [layer for layer in layers if layer.cause]
     if abs(scores[1] - scores[0]) > limit:
         causes.append(
-            f"The {name} of the int8 model is {told_score(name, scores[1])}, that of the fake-quantized model was "
-            f"{told_score(name, scores[0])}."
+            say(
+                "The {name} of the int8 model is {converted}, that of the fake-quantized model was {simulated}.",
+                name=name,
+                converted=told_score(name, scores[1]),
+                simulated=told_score(name, scores[0]),
+            )
         )
         if held.freeze_observers >= settings.epochs:
-            causes.append("Ranges still moved in the last epoch: freeze the observers earlier.")
+            causes.append(say("Ranges still moved in the last epoch: freeze the observers earlier."))
     own = [layer for layer in low if layer.own_db < TOLD_LAYER_DB]
-    causes += [f"{layer.name}: {layer.own_db:.1f} dB. {layer.cause}" for layer in own]
+    causes += [
+        say("{name}: {own_db:.1f} dB. {cause}", name=layer.name, own_db=layer.own_db, cause=layer.cause)
+        for layer in own
+    ]
     following = [layer for layer in low if layer.own_db >= TOLD_LAYER_DB]
     if following:
         worst = min(following, key=lambda layer: layer.sqnr_db)
         causes.append(
-            f"{len(following)} layers are under {TOLD_LAYER_DB:.0f} dB only because rounding differences of the layers "
-            f"before them add up; the lowest is {worst.name} with {worst.sqnr_db:.1f} dB."
+            say(
+                "{count} layers are under {told_layer_db:.0f} dB only because rounding differences of the layers "
+                "before them add up; the lowest is {name} with {sqnr_db:.1f} dB.",
+                count=len(following),
+                told_layer_db=TOLD_LAYER_DB,
+                name=worst.name,
+                sqnr_db=worst.sqnr_db,
+            )
         )
     return causes

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.training import Training
 from qgui.engine import machine, memory
 from qgui.engine.training_loss import WHAT
@@ -58,9 +59,13 @@ def memory_errors(settings: Training, epoch: Callable[[], int]) -> Iterator[None
         if not memory.ran_out(error):
             raise
         raise QguiError(
-            "Training stopped",
-            f"memory ran out at batch size {settings.batch_size} in epoch {epoch() + 1}",
-            "The best state so far is kept. Halve the batch size, or close other programs.",
+            say("Training stopped"),
+            say(
+                "memory ran out at batch size {batch_size} in epoch {epoch}",
+                batch_size=settings.batch_size,
+                epoch=epoch() + 1,
+            ),
+            say("The best state so far is kept. Halve the batch size, or close other programs."),
             str(error),
         ) from error
 
@@ -73,5 +78,7 @@ def device_of(name: str) -> torch.device:
     """
     if name not in machine.devices():
         have = ", ".join(machine.devices())
-        raise QguiError(WHAT, f"this machine has no device '{name}'", f"Choose one of: {have}.")
+        raise QguiError(
+            WHAT, say("this machine has no device '{name}'", name=name), say("Choose one of: {have}.", have=have)
+        )
     return torch.device(name)

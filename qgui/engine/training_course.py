@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import torch
 
+from qgui.core.language import say
 from qgui.core.recipe import Recipe
 from qgui.core.training import DISTILL, Steering, Training
 from qgui.core.training_run import (
@@ -239,12 +240,17 @@ def _memory() -> int:
 def sentence(outcome: TrainingOutcome) -> str:
     """Return what was done as a sentence."""
     settings = outcome.settings
-    kinds = {"distill": "distillation from the float model", "cross-entropy": "cross-entropy"}
+    kinds = {"distill": say("distillation from the float model"), "cross-entropy": "cross-entropy"}
     done = outcome.records[-1].epoch
-    text = (
-        f"Trained {done} epochs on {outcome.samples} samples with {kinds.get(settings.loss, settings.loss)}, "
-        f"learning rate {settings.learning_rate:g}; the state of epoch {outcome.best} is taken."
+    text = say(
+        "Trained {done} epochs on {samples} samples with {loss}, "
+        "learning rate {learning_rate:g}; the state of epoch {best} is taken.",
+        done=done,
+        samples=outcome.samples,
+        loss=kinds.get(settings.loss, settings.loss),
+        learning_rate=settings.learning_rate,
+        best=outcome.best,
     )
     if outcome.best == 0 and done:
-        text += " No epoch was better than the start."
+        text += say(" No epoch was better than the start.")
     return text

@@ -10,9 +10,10 @@ import torch
 from torch import fx
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.training import CROSS_ENTROPY, DISTILL, Training
 
-STOPPED = "Training stopped"
+STOPPED = say("Training stopped")
 #: A training has diverged when the running mean of its loss is so many times that at the start.
 _TIMES = 10.0
 _MEMORY = 0.9
@@ -46,9 +47,16 @@ class Divergence:
         """Return the failure to be raised."""
         return QguiError(
             STOPPED,
-            f"the loss diverges: it was {self.start:.3g} at the start and is {self.mean:.3g} after step {step} "
-            f"(epoch {epoch + 1}), at learning rate {learning_rate:g}",
-            f"The best state so far, epoch {best}, is kept. Use a learning rate ten times smaller.",
+            say(
+                "the loss diverges: it was {start:.3g} at the start and is {mean:.3g} after step {step} "
+                "(epoch {epoch}), at learning rate {learning_rate:g}",
+                start=self.start,
+                mean=self.mean,
+                step=step,
+                epoch=epoch + 1,
+                learning_rate=learning_rate,
+            ),
+            say("The best state so far, epoch {best}, is kept. Use a learning rate ten times smaller.", best=best),
         )
 
 
@@ -93,10 +101,16 @@ def not_finite(what: str, value: float, layer: str, step: int, epoch: int, best:
         epoch: Epochs done.
         best: Epoch whose state is kept, None where there is none.
     """
-    where = f"the first values that are not finite belong to {layer}"
+    where = say("the first values that are not finite belong to {layer}", layer=layer)
     if not layer:
-        where = f"all layers still give finite values, so it begins in the {what} itself"
-    place = f"after step {step} (epoch {epoch + 1})" if step else "before the first step"
-    kept = f"The best state so far, epoch {best}, is kept. " if best is not None else ""
-    advice = "Use a smaller learning rate, or leave that layer static or float."
-    return QguiError(STOPPED, f"the {what} became {value} {place}; {where}", f"{kept}{advice}")
+        where = say("all layers still give finite values, so it begins in the {what} itself", what=what)
+    place = (
+        say("after step {step} (epoch {epoch})", step=step, epoch=epoch + 1) if step else say("before the first step")
+    )
+    kept = say("The best state so far, epoch {best}, is kept. ", best=best) if best is not None else ""
+    advice = say("Use a smaller learning rate, or leave that layer static or float.")
+    return QguiError(
+        STOPPED,
+        say("the {what} became {value} {place}; {where}", what=what, value=value, place=place, where=where),
+        f"{kept}{advice}",
+    )

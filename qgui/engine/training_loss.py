@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.training import CROSS_ENTROPY, DISTILL, Training
 from qgui.engine import python_source
 from qgui.engine.batch import Batch
 from qgui.engine.outputs import is_class_scores, main_output
 
-WHAT = "Could not train"
+WHAT = say("Could not train")
 #: Outputs of the float model that are kept, so that it runs once per sample and not once per epoch.
 KEPT_BYTES = 64 * 2**20
 
@@ -59,16 +60,20 @@ def loss_of(settings: Training, labelled: bool) -> Loss:
     """
     if settings.loss == CROSS_ENTROPY:
         if not labelled:
-            why = "cross-entropy needs a label for every sample and the data has none"
-            raise QguiError(WHAT, why, "Choose the loss 'distill', which learns from the float model.")
+            why = say("cross-entropy needs a label for every sample and the data has none")
+            raise QguiError(WHAT, why, say("Choose the loss 'distill', which learns from the float model."))
         return _cross_entropy
     if settings.loss == DISTILL:
         return _distillation(settings.temperature, settings.output_share)
     if python_source.split_callable(settings.loss) is None:
         raise QguiError(
             WHAT,
-            f"there is no loss '{settings.loss}'",
-            f"Write {CROSS_ENTROPY}, {DISTILL}, PATH.py:CALLABLE or package.module:CALLABLE.",
+            say("there is no loss '{loss}'", loss=settings.loss),
+            say(
+                "Write {cross_entropy}, {distill}, PATH.py:CALLABLE or package.module:CALLABLE.",
+                cross_entropy=CROSS_ENTROPY,
+                distill=DISTILL,
+            ),
         )
     return _callable(settings.loss)
 
@@ -76,15 +81,20 @@ def loss_of(settings: Training, labelled: bool) -> Loss:
 def _cross_entropy(output: torch.Tensor, _: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
     if not is_class_scores(output):
         shape = "x".join(map(str, output.shape))
-        why = f"cross-entropy needs one score per class for each sample and the model gives {shape}"
-        raise QguiError(WHAT, why, "Choose the loss 'distill' or a function of your own.")
+        why = say("cross-entropy needs one score per class for each sample and the model gives {shape}", shape=shape)
+        raise QguiError(WHAT, why, say("Choose the loss 'distill' or a function of your own."))
     if target is None:
-        raise QguiError(WHAT, "a sample of the data has no label", "Choose the loss 'distill'.")
+        raise QguiError(WHAT, say("a sample of the data has no label"), say("Choose the loss 'distill'."))
     labels = target.reshape(-1).long()
     classes = output.shape[1]
     if len(labels) != len(output) or int(labels.min()) < 0 or int(labels.max()) >= classes:
-        why = f"the labels do not name the model's {classes} classes (found {int(labels.min())} to {int(labels.max())})"
-        raise QguiError(WHAT, why, "Check the labels, or choose the loss 'distill'.")
+        why = say(
+            "the labels do not name the model's {classes} classes (found {least} to {greatest})",
+            classes=classes,
+            least=int(labels.min()),
+            greatest=int(labels.max()),
+        )
+        raise QguiError(WHAT, why, say("Check the labels, or choose the loss 'distill'."))
     return F.cross_entropy(output, labels)
 
 
@@ -113,9 +123,13 @@ def _callable(source: str) -> Loss:
     def loss(output: torch.Tensor, _: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
         found = python_source.call(function, source, WHAT, output, target)
         if not isinstance(found, torch.Tensor) or found.numel() != 1 or not found.is_floating_point():
-            kind = f"tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
-            why = f"{source} returned a {kind} and a training needs a scalar tensor"
-            raise QguiError(WHAT, why, "Let it return a loss of one element.")
+            kind = (
+                say("tensor of shape {shape}", shape=tuple(found.shape))
+                if isinstance(found, torch.Tensor)
+                else type(found).__name__
+            )
+            why = say("{source} returned a {kind} and a training needs a scalar tensor", source=source, kind=kind)
+            raise QguiError(WHAT, why, say("Let it return a loss of one element."))
         return found.reshape(())
 
     return loss

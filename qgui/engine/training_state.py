@@ -13,12 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.recipe import Recipe
 from qgui.core.recipe_file import write_atomically
 from qgui.core.training_run import CHECKPOINT, Checkpoint, existing_checkpoint, run_key
 
 _OPTIMIZER = "optimizer/"
-WHAT = "Could not resume the training"
+WHAT = say("Could not resume the training")
 
 Tensors = dict[str, torch.Tensor]
 
@@ -42,7 +43,9 @@ def write(folder: Path, checkpoint: Checkpoint, state: Tensors, best: Tensors) -
                 _write_tensors(folder / name, tensors)
     except OSError as error:
         why = error.strerror or str(error)
-        raise QguiError(f"Could not write the checkpoint to {folder}", why, "Free some space.") from error
+        raise QguiError(
+            say("Could not write the checkpoint to {folder}", folder=folder), why, say("Free some space.")
+        ) from error
     write_atomically(folder / CHECKPOINT, msgspec.json.format(msgspec.json.encode(checkpoint), indent=1))
     for file in folder.glob("*.safetensors"):
         if file.name not in (checkpoint.state, checkpoint.best_state):
@@ -77,29 +80,31 @@ def find(folder: Path, recipe: Recipe, model: str) -> Checkpoint:
     """
     found = existing_checkpoint(folder)
     if found.model != model:
-        why = "its checkpoint was trained from other float weights"
-        raise QguiError(WHAT, why, "Open the model it belongs to, or train anew.")
+        why = say("its checkpoint was trained from other float weights")
+        raise QguiError(WHAT, why, say("Open the model it belongs to, or train anew."))
     if found.run != run_key(recipe):
-        why = f"its checkpoint belongs to another recipe ({_differences(found.recipe, recipe)})"
-        raise QguiError(WHAT, why, "Use the recipe it was started with, or train anew.")
+        why = say(
+            "its checkpoint belongs to another recipe ({differences})", differences=_differences(found.recipe, recipe)
+        )
+        raise QguiError(WHAT, why, say("Use the recipe it was started with, or train anew."))
     return found
 
 
 def _differences(theirs: Recipe, ours: Recipe) -> str:
     """Return in what two recipes differ, in a few words."""
     if theirs.model != ours.model:
-        return f"the model is {theirs.model.source}"
+        return say("the model is {source}", source=theirs.model.source)
     if theirs.data != ours.data:
         fields = [f for f in theirs.data.__struct_fields__ if getattr(theirs.data, f) != getattr(ours.data, f)]
-        return f"the data differs in {', '.join(fields[:3])}"
+        return say("the data differs in {fields}", fields=", ".join(fields[:3]))
     names = {*theirs.rules, *ours.rules}
     rules = sorted(name for name in names if theirs.rule(name) != ours.rule(name))
     if rules:
-        more = f" and {len(rules) - 3} more" if len(rules) > 3 else ""
-        return f"other rules for {', '.join(rules[:3])}{more}"
+        more = say(" and {count} more", count=len(rules) - 3) if len(rules) > 3 else ""
+        return say("other rules for {rules}{more}", rules=", ".join(rules[:3]), more=more)
     a, b = theirs.training, ours.training
     fields = [f for f in a.__struct_fields__ if f != "steering" and getattr(a, f) != getattr(b, f)]
-    return f"the training settings differ in {', '.join(fields)}"
+    return say("the training settings differ in {fields}", fields=", ".join(fields))
 
 
 def load(folder: Path, name: str) -> Tensors:
@@ -111,8 +116,10 @@ def load(folder: Path, name: str) -> Tensors:
     try:
         return load_file(folder / name)
     except (OSError, SafetensorError) as error:
-        hint = "Train anew; the rest of the program is not affected."
-        raise QguiError(WHAT, f"{folder / name} is missing or damaged ({error})", hint) from error
+        hint = say("Train anew; the rest of the program is not affected.")
+        raise QguiError(
+            WHAT, say("{folder} is missing or damaged ({error})", folder=folder / name, error=error), hint
+        ) from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

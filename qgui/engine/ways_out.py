@@ -11,6 +11,7 @@ import torch
 
 from qgui.core import decisions
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import Mode, Recipe
 from qgui.core.slowness import WayOut, WayOutEffect
@@ -54,9 +55,9 @@ def measure(
     check = next(opened.batches(opened.evaluation[: opened.reference.batch_size]))
     with torch.inference_mode():
         reference = main_output(check.run(model.loaded.module)).float()
-    progress.step("Converting", 0, 2)
+    progress.step(say("Converting"), 0, 2)
     before, _ = session.build(recipe, progress, with_effects=False)
-    progress.step("Converting", 1, 2)
+    progress.step(say("Converting"), 1, 2)
     sides = [
         latency.in_torch("float", model.loaded.module, "", batch, others)[0],
         latency.in_torch("quantized", before.module, recipe.backend, batch, others)[0],

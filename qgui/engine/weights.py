@@ -11,6 +11,7 @@ import torch
 
 from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.plan import Choice
 from qgui.core.qparams import weight_grid
 from qgui.core.ranges import Distribution
@@ -31,7 +32,11 @@ def write_ranges(model: OpenedModel, layer: str, path: Path) -> None:
     """
     rows = rows_of(model, layer)
     if rows is None:
-        raise QguiError("Could not show the weight", f"{layer} has no single weight", "Choose a Conv or Linear layer.")
+        raise QguiError(
+            say("Could not show the weight"),
+            say("{layer} has no single weight", layer=layer),
+            say("Choose a Conv or Linear layer."),
+        )
     arrays: dict[str, Any] = {"minimum": rows.min(axis=1), "maximum": rows.max(axis=1)}
     arrays["counts"], arrays["edges"] = np.histogram(rows, bins=512)
     arrays |= _drawn(rows)

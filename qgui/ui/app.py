@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication
 
 from qgui.core.messages import Failed
 from qgui.core.resources import resources
+from qgui.ui import language
 from qgui.ui import settings as options
 from qgui.ui.log_panel import LogBridge
 from qgui.ui.main_window import MainWindow
@@ -70,6 +71,7 @@ def create_application() -> QApplication:
     application.setApplicationDisplayName("")
     application.setDesktopFileName("qgui")
     application.setStyle("Fusion")
+    language.install(application)
     icon = resources() / "icons" / "qgui.svg"
     if icon.is_file():
         application.setWindowIcon(QIcon(str(icon)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QLocale, Qt, QUrl
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import (
     QDesktopServices,
     QKeySequence,
@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from qgui.core.language import language
 from qgui.ui import guide
 from qgui.ui.theme import Theme
 
@@ -40,7 +41,7 @@ class GuideWindow(QDialog):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._pages = guide.pages(QLocale().name())
+        self._pages = guide.pages(language())
         self._shown = ""
         self.setObjectName("guideWindow")
         self.setWindowTitle(self.tr("Guide"))

@@ -22,6 +22,8 @@ class Option(Generic[T]):
 
 
 THEME = Option("window/theme", "system")
+#: As in `qgui.core.language.LANGUAGES`; empty for that of the system.
+LANGUAGE = Option("window/language", "")
 THREADS = Option("compare/threads", 1)
 BATCH_SIZE = Option("compare/batch_size", 1)
 RUNS = Option("compare/runs", 30)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qgui.core import measured, messages
 from qgui.core.errors import Cancelled, NeedsConsent, NeedsTrust, QguiError
+from qgui.core.language import say
 from qgui.core.messages import AnyCommand, Event
 from qgui.core.training_run import TrainingUpdate
 from qgui.engine import (
@@ -88,7 +89,7 @@ class JobThread(threading.Thread):
     def _answer(self, command: AnyCommand) -> Event:
         job = command.job
         try:
-            self._progress(job).step("Starting", 0, 0)
+            self._progress(job).step(say("Starting"), 0, 0)
             return self._do(command)
         except Cancelled:
             return messages.Stopped(job=job)
@@ -107,17 +108,19 @@ class JobThread(threading.Thread):
             if memory.ran_out(error):
                 return messages.Failed(
                     job=job,
-                    what="The job stopped",
-                    why="memory ran out",
-                    next_step="Use a smaller batch size or fewer samples, close other programs, or raise the memory "
-                    "limit in the preferences.",
+                    what=say("The job stopped"),
+                    why=say("memory ran out"),
+                    next_step=say(
+                        "Use a smaller batch size or fewer samples, close other programs, or raise the memory "
+                        "limit in the preferences."
+                    ),
                     details=str(error),
                 )
             return messages.Failed(
                 job=job,
-                what="The job stopped",
+                what=say("The job stopped"),
                 why=f"{type(error).__name__}: {error}",
-                next_step="Your decisions are kept. Copy the details if you want to report this.",
+                next_step=say("Your decisions are kept. Copy the details if you want to report this."),
                 details=traceback.format_exc(),
             )
 
@@ -184,7 +187,9 @@ class JobThread(threading.Thread):
                 ran = benchmarks.run(command.key, command.settings, progress, self._say)
                 return messages.BenchmarkRun(job=job, result=ran)
             case _:
-                raise QguiError("The job stopped", f"the worker does not know {type(command).__name__}")
+                raise QguiError(
+                    say("The job stopped"), say("the worker does not know {kind}", kind=type(command).__name__)
+                )
 
     def _say(self, sentence: str) -> None:
         self._channel.send(messages.LogLine(level="info", text=sentence))

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from qgui.core import legality
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.plan import ActivationRanges, Choice
 from qgui.core.recipe import Mode, Recipe
 from qgui.core.report.drawing import Drawing
@@ -86,8 +87,20 @@ def _told(layer: str, statistics: TensorStatistics, choice: Choice, trained: boo
 def _drawn(layer: str, statistics: TensorStatistics, low: float, high: float) -> Markup:
     left, right = min(low, statistics.low), max(high, statistics.high)
     across = _WIDTH / max(right - left, 1e-30)
-    title = f"Histogram of {layer}: values from {statistics.minimum:.4g} to {statistics.maximum:.4g}, "
-    drawing = Drawing(_WIDTH, _HEIGHT + _BOTTOM, f"{title}range {low:.4g} to {high:.4g}", "histogram")
+    title = say(
+        "Histogram of {layer}: values from {minimum:.4g} to {maximum:.4g}, range {low:.4g} to {high:.4g}",
+        layer=layer,
+        minimum=statistics.minimum,
+        maximum=statistics.maximum,
+        low=low,
+        high=high,
+    )
+    drawing = Drawing(
+        _WIDTH,
+        _HEIGHT + _BOTTOM,
+        title,
+        "histogram",
+    )
     drawing.rectangle((low - left) * across, 0, (high - low) * across, _HEIGHT, "range")
     heights = downsampled(statistics.counts) * (_HEIGHT - 4)
     width = (statistics.high - statistics.low) * across

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from qgui.core import formats, patterns
+from qgui.core.language import say
 from qgui.core.recipe import Mode
 from qgui.core.report import histograms, plots
 from qgui.core.report.content import ReportContent
@@ -21,7 +22,7 @@ from qgui.core.resources import resources
 from qgui.core.results import LayerResult, StepEffect
 
 _TEMPLATE = "report.html"
-_STEP_WORDS = {"equalize": "equalization", "correct_bias": "bias correction", "adaround": "AdaRound"}
+_STEP_WORDS = {"equalize": say("equalization"), "correct_bias": say("bias correction"), "adaround": "AdaRound"}
 
 
 def html(content: ReportContent) -> str:
@@ -36,6 +37,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.globals["say"] = say
     environment.filters |= {"fixed": _fixed, "short": _short, "mega": _mega, "breakable": _breakable}
     return environment
 

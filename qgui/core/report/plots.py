@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from qgui.core.language import say
 from qgui.core.report.drawing import Drawing, ticks
 from qgui.core.results import Latency, LayerResult
 from qgui.core.training_run import TrainingOutcome
@@ -22,7 +23,7 @@ _NAMED = 3
 def latency_bars(latencies: Sequence[Latency]) -> Markup:
     """Return the medians of all variants as bars, with a line from the fastest run to the 95th percentile."""
     row, left, right = 26.0, 180.0, 110.0
-    drawing = Drawing(_WIDTH, row * len(latencies) + 30, "Latency of each variant in milliseconds", "plot")
+    drawing = Drawing(_WIDTH, row * len(latencies) + 30, say("Latency of each variant in milliseconds"), "plot")
     greatest = max(max(latency.p95_ms, latency.median_ms) for latency in latencies)
     scale = (_WIDTH - left - right) / max(greatest, 1e-9)
     bottom = row * len(latencies) + 4
@@ -33,7 +34,12 @@ def latency_bars(latencies: Sequence[Latency]) -> Markup:
     for place, latency in enumerate(latencies):
         y = place * row + 4
         kind = "float" if latency.subject == "float" else "int8"
-        tip = f"{latency.subject} {latency.runtime}: median {latency.median_ms:.3g} ms, p95 {latency.p95_ms:.3g} ms"
+        tip = say(
+            "{variant}: median {median_ms:.3g} ms, p95 {p95_ms:.3g} ms",
+            variant=f"{latency.subject} {latency.runtime}",
+            median_ms=latency.median_ms,
+            p95_ms=latency.p95_ms,
+        )
         drawing.text(left - 8, y + 13, f"{latency.subject}, {latency.runtime}", "end")
         drawing.rectangle(left, y, latency.median_ms * scale, 18, f"bar {kind}", tip)
         middle = y + 9
@@ -50,7 +56,7 @@ def sqnr_bars(layers: Sequence[LayerResult]) -> Markup | None:
     if not measured:
         return None
     left, top, height = 40.0, 16.0, 170.0
-    drawing = Drawing(_WIDTH, top + height + 24, "Measured SQNR of every quantized layer in dB", "plot")
+    drawing = Drawing(_WIDTH, top + height + 24, say("Measured SQNR of every quantized layer in dB"), "plot")
     highest = min(max(20.0, *(ratio for _, ratio in measured)), _TOP_DB)
     lowest = min(0.0, *(ratio for _, ratio in measured))
     scale, base = height / (highest - lowest), top + height
@@ -67,23 +73,25 @@ def sqnr_bars(layers: Sequence[LayerResult]) -> Markup | None:
         x = left + place * step
         drawing.rectangle(x + step * 0.1, base - tall, step * 0.8, tall, kind, f"{name}: {ratio:.1f} dB")
     told = ", ".join(f"{name} {ratio:.1f} dB" for name, ratio in worst)
-    drawing.text(left, base + 18, f"first layer to last; lowest: {told}", "start", "small")
+    drawing.text(left, base + 18, say("first layer to last; lowest: {told}", told=told), "start", "small")
     return drawing.markup()
 
 
 def training_curves(training: TrainingOutcome) -> Markup:
     """Return losses and output SQNR over the epochs of a training."""
     half, gap = (_WIDTH - 60) / 2, 60.0
-    drawing = Drawing(_WIDTH, 210, "Loss and output SQNR over the epochs of the training", "plot")
+    drawing = Drawing(_WIDTH, 210, say("Loss and output SQNR over the epochs of the training"), "plot")
     records = training.records
     epochs = [record.epoch for record in records]
     losses = [("loss", [record.loss for record in records]), ("validation", [r.validation_loss for r in records])]
-    _panel(drawing, 44, half - 44, epochs, losses, "loss (validation dashed)", [])
+    _panel(drawing, 44, half - 44, epochs, losses, say("loss (validation dashed)"), [])
     score, references = training.references.name, training.references
     lines = [("float", references.float_score), ("static", references.static_score)]
     marked = [(name, value) for name, value in lines if value is not None]
     curves = [("score", [record.score for record in records])]
-    _panel(drawing, half + gap + 20, half - 20, epochs, curves, f"{score} on validation samples", marked)
+    _panel(
+        drawing, half + gap + 20, half - 20, epochs, curves, say("{score} on validation samples", score=score), marked
+    )
     return drawing.markup()
 
 
@@ -112,7 +120,7 @@ def _panel(
         drawing.text(left - 5, y + 4, f"{tick:.3g}", "end", "small")
     for tick in [tick for tick in ticks(first, last) if tick == int(tick)]:
         drawing.text(left + (tick - first) * across, base + 16, f"{tick:g}", "middle", "small")
-    drawing.text(left + width, base + 30, "epoch", "end", "small")
+    drawing.text(left + width, base + 30, say("epoch"), "end", "small")
     for place, (name, value) in enumerate(marks):
         y = base - (value - low) * up
         drawing.line(left, y, left + width, y, f"level {name}")

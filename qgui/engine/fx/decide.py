@@ -11,6 +11,7 @@ from torch import nn
 
 from qgui.core import legality, ranges
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.plan import ActivationRanges
 from qgui.core.qparams import QParams
@@ -30,7 +31,9 @@ class ChosenTensors(dict[str, dict[str, Any]]):
     def __missing__(self, tensor: str) -> dict[str, Any]:
         if self._activations is None:
             raise QguiError(
-                "Could not quantize", "a static layer needs ranges and nothing is calibrated", "Calibrate first."
+                say("Could not quantize"),
+                say("a static layer needs ranges and nothing is calibrated"),
+                say("Calibrate first."),
             )
         qparams = self._activations.chosen(tensor, self._recipe)
         decided = {
@@ -140,7 +143,9 @@ def weight_qparams(rows: npt.NDArray[np.float32], setting: WeightSetting) -> QPa
     """
     if not np.isfinite(rows).all():
         raise QguiError(
-            "Could not quantize a weight", "it holds NaN or infinite values", "Load weights that trained to the end."
+            say("Could not quantize a weight"),
+            say("it holds NaN or infinite values"),
+            say("Load weights that trained to the end."),
         )
     return ranges.weight_qparams(ranges.of_weight(rows, setting.per_channel), setting)
 

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from qgui.core import legality
+from qgui.core.language import say
 from qgui.core.layers import Layer, Shape, Tensor
 from qgui.engine.fx import links, plain
 from qgui.engine.fx.inside import inside_rows
@@ -276,7 +277,7 @@ class Rows:
         reason = self._graphs.leaves.get(str(node.target), "")
         if reason or not list(target.children()):
             return reason
-        return f"torch.fx keeps {type(target).__name__} of torch.nn whole"
+        return say("torch.fx keeps {kind} of torch.nn whole", kind=type(target).__name__)
 
     def _layer_of_tensor(self) -> dict[str, str]:
         """Return for every fused node the layer to which its tensor belongs: for moves that of their source."""
@@ -421,12 +422,12 @@ def reason_of(kind: str, error: Exception) -> str:
         file = step.tb_frame.f_code.co_filename.replace("\\", "/")
         own = "/torch/" not in file and not file.endswith("typing_extensions.py") and _HERE not in Path(file).parents
         if own and not file.startswith("<"):
-            place = f"{file.rsplit('/', 1)[-1]}, line {step.tb_lineno}"
+            place = say("{rsplit}, line {tb_lineno}", rsplit=file.rsplit("/", 1)[-1], tb_lineno=step.tb_lineno)
         step = step.tb_next
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "co_varnames is too small" in text:
-        text = "its forward is wrapped by a decorator, which torch.fx cannot look through"
-    return f"{kind}: {text}" + (f", at {place}" if place else "")
+        text = say("its forward is wrapped by a decorator, which torch.fx cannot look through")
+    return f"{kind}: {text}" + (say(", at {place}", place=place) if place else "")
 
 
 def graphs_of(model: nn.Module, given: Collection[str] | None, inputs: tuple[Any, ...] | None) -> Graphs:

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from qgui.core.language import say
 from qgui.core.layers import Shape
 from qgui.engine import columns
 from qgui.engine.fx import fold, plain
@@ -37,9 +38,9 @@ _SHAPES = frozenset({"size", "getattr", "dim", "shape"})
 class _Where(Enum):
     """Where the channels of a tensor lie."""
 
-    SECOND = "dimension 1 of a feature map"
-    LAST = "the last dimension"
-    FLAT = "dimension 1 of two"
+    SECOND = say("dimension 1 of a feature map")
+    LAST = say("the last dimension")
+    FLAT = say("dimension 1 of two")
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,11 @@ def find(
             continue
         try:
             if max(uses.get(id(p), 0) for p in module_parameters(nodes[node.name], canonical)) > 1:
-                raise _Apart("Its weight is used more than once.")
+                raise _Apart(say("Its weight is used more than once."))
             _refuse_norm_without_scale(nodes[node.name], canonical)
             second = _reader(node, fused, values)
             if max(uses.get(id(p), 0) for p in module_parameters(nodes[second.name], canonical)) > 1:
-                raise _Apart(f"The weight of {second.target} behind it is used more than once.")
+                raise _Apart(say("The weight of {target} behind it is used more than once.", target=second.target))
             links.append(Link(node.name, second.name))
         except _Apart as reason:
             reasons[node.name] = str(reason)
@@ -110,7 +111,7 @@ def _uses(canonical: fx.GraphModule) -> dict[int, int]:
 def _refuse_norm_without_scale(node: fx.Node, canonical: fx.GraphModule) -> None:
     norm = fold.norm_behind(node, canonical)
     if norm is not None and not norm.affine:
-        raise _Apart("The BatchNorm behind it has no weight that could be scaled.")
+        raise _Apart(say("The BatchNorm behind it has no weight that could be scaled."))
 
 
 def _reader(node: fx.Node, fused: fx.GraphModule, values: Mapping[str, Shape]) -> fx.Node:
@@ -125,13 +126,15 @@ def _reader(node: fx.Node, fused: fx.GraphModule, values: Mapping[str, Shape]) -
     channels = first.out_features if isinstance(first, nn.Linear) else first.out_channels
     outer, current = plain.called(node, fused), node
     if isinstance(outer, nn.Sequential) and not all(isinstance(m, _HOMOGENEOUS) for m in list(outer)[1:]):
-        raise _Apart(f"{type(outer).__name__} cannot be scaled.")
+        raise _Apart(say("{kind} cannot be scaled.", kind=type(outer).__name__))
     while True:
         readers = [user for user in current.users if plain.name_of(user) not in _SHAPES]
         if any(reader.op == "output" for reader in readers):
-            raise _Apart("Its output is what the model gives.")
+            raise _Apart(say("Its output is what the model gives."))
         if len(readers) != 1:
-            raise _Apart(f"{len(readers)} layers read its output, and they would all have to be scaled alike.")
+            raise _Apart(
+                say("{count} layers read its output, and they would all have to be scaled alike.", count=len(readers))
+            )
         reader = readers[0]
         second = columns.weighted(plain.called(reader, fused))
         if second is not None:
@@ -146,7 +149,7 @@ def _refuse_misfit(second: columns.Weighted, where: _Where, channels: int, reade
     inputs = second.in_features if isinstance(second, nn.Linear) else second.in_channels
     fits = where in (_Where.LAST, _Where.FLAT) if linear else where is _Where.SECOND
     if not fits or inputs % channels or (inputs != channels and where is not _Where.FLAT):
-        raise _Apart(f"{reader.target} does not read its channels one by one.")
+        raise _Apart(say("{target} does not read its channels one by one.", target=reader.target))
 
 
 def _behind(
@@ -173,8 +176,10 @@ def _behind(
         return _behind_flatten(reader, source, where, channels, target, values)
     kind = type(target).__name__ if target is not None else name
     if kind in _CUTS:
-        raise _Apart(f"{kind} behind it cuts at a fixed value, which scaled channels would reach sooner or later.")
-    raise _Apart(f"{kind} behind it does not let factors of single channels through.")
+        raise _Apart(
+            say("{kind} behind it cuts at a fixed value, which scaled channels would reach sooner or later.", kind=kind)
+        )
+    raise _Apart(say("{kind} behind it does not let factors of single channels through.", kind=kind))
 
 
 def _behind_mean(reader: fx.Node, source: fx.Node, values: Mapping[str, Shape]) -> _Where:
@@ -182,9 +187,9 @@ def _behind_mean(reader: fx.Node, source: fx.Node, values: Mapping[str, Shape]) 
     given = plain.argument(reader, 1, "dim")
     dims = [given] if isinstance(given, int) else list(given or [])
     if shape is None or not dims or not all(isinstance(dim, int) for dim in dims):
-        raise _Apart("The mean behind it takes dimensions that are not known.")
+        raise _Apart(say("The mean behind it takes dimensions that are not known."))
     if {dim % len(shape) for dim in dims} != set(range(2, len(shape))):
-        raise _Apart("The mean behind it does not keep channels apart.")
+        raise _Apart(say("The mean behind it does not keep channels apart."))
     return _Where.SECOND if plain.argument(reader, 2, "keepdim", False) else _Where.FLAT
 
 
@@ -206,4 +211,4 @@ def _behind_flatten(
             count *= length
         if before[1] == channels and after == (before[0], count):
             return _Where.FLAT
-    raise _Apart("The reshaping behind it does not keep channels apart.")
+    raise _Apart(say("The reshaping behind it does not keep channels apart."))

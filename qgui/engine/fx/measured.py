@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from qgui.core.language import say
 from qgui.core.layers import ModelDescription
 from qgui.core.measured import MeasuredActivation, MeasuredRatios
 from qgui.core.ranges import decibel
@@ -126,14 +127,14 @@ def measure(
     reference_run, quantized_run = Watching(graphs.fused, keep, set(by_tensor)), Watching(module, compare, wanted)
     names = [str(node.target) for node in graphs.fused.graph.nodes if node.op == "placeholder"]
     done = 0
-    progress.step("Measuring activations", 0, total)
+    progress.step(say("Measuring activations"), 0, total)
     with torch.inference_mode(), engine(quantized.recipe.backend):
         for batch in batches:
             kept.clear()
             reference_run.run(*batch.positional(names))
             quantized_run.run(*batch.positional(names))
             done += len(batch.indices)
-            progress.step("Measuring activations", done, total)
+            progress.step(say("Measuring activations"), done, total)
     found = {}
     for name, place in places.items():
         if place.node in tallies:

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from qgui.core import legality
+from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
 from qgui.core.recipe import Mode, Recipe
 from qgui.core.results import LayerResult, StepEffect, TensorQParams
@@ -88,7 +89,9 @@ def layer_results(
         if layer.kind == "inside":
             results.append(_inside_result(layer, module, quantized.recipe))
         elif layer.node in folded:
-            results.append(LayerResult(layer.name, layer.type, Mode.STATIC, quantized_type="folded into its input"))
+            results.append(
+                LayerResult(layer.name, layer.type, Mode.STATIC, quantized_type=say("folded into its input"))
+            )
         else:
             node = by_name.get(nodes.get(layer.name, ""))
             results.append(_traced_result(layer, node, module, quantized))
@@ -107,7 +110,9 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
     target = plain.called(node, module)
     kind = _kind_of(target) if target is not None else str(getattr(node.target, "__name__", node.target))
     if is_dynamic(target):
-        return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=f"dynamic {kind}", **_weight_of(target))
+        return LayerResult(
+            layer.name, layer.type, Mode.DYNAMIC, quantized_type=say("dynamic {kind}", kind=kind), **_weight_of(target)
+        )
     qparams = plain.qparams_of(node, module)  # type: ignore[arg-type]
     if qparams is None:
         return LayerResult(layer.name, layer.type, Mode.FLOAT, quantized_type=kind)
@@ -119,7 +124,7 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
         scale=qparams[0],
         zero_point=qparams[1],
         observer=rule.activation.observer.kind.value,
-        quantized_type=f"quantized {kind}",
+        quantized_type=say("quantized {kind}", kind=kind),
         **_weight_of(target),
     )
 
@@ -127,7 +132,7 @@ def _traced_result(layer: Layer, node: fx.Node | None, module: nn.Module, quanti
 def _inside_result(layer: Layer, module: nn.Module, recipe: Recipe) -> LayerResult:
     target = module.get_submodule(layer.name)
     if is_dynamic(target):
-        kind = f"dynamic {_kind_of(target)}"
+        kind = say("dynamic {kind_of}", kind_of=_kind_of(target))
         return LayerResult(layer.name, layer.type, Mode.DYNAMIC, quantized_type=kind, **_weight_of(target))
     return LayerResult(layer.name, layer.type, Mode.FLOAT, quantized_type=type(target).__name__)
 
