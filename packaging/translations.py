@@ -1,6 +1,6 @@
 """Keeps the translations of the program up to date: `make translations`.
 
-Every sentence of the program is a literal inside `tr`, `translate`, `say` or `say_in_context`. They are gathered into
+Every sentence of the program is a literal inside `tr`, `say` or `say_in_context`. They are gathered into
 `resources/translations/LANGUAGE/LC_MESSAGES/qgui.po`, where people translate them, and compiled into the `.mo` beside
 it, which the program reads.
 """
@@ -24,8 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KEYWORDS = {
     "say": None,
     "say_in_context": ((1, "c"), 2),
-    "tr": {None: (1,), 2: (1, (2, "c"))},
-    "translate": {None: (1,), 2: (2,)},
+    "tr": None,
 }
 
 #: Where sentences stand: a folder, and how its files are read.

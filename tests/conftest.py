@@ -1,6 +1,11 @@
 """What all tests share."""
 
+import os
+
 from hypothesis import settings
+
+# Tests read English sentences, whatever the person who runs them speaks.
+os.environ["QGUI_LANGUAGE"] = "en"
 
 # Runs are repeatable, write nothing into the checkout, and a busy machine fails nobody.
 settings.register_profile("qgui", deadline=None, derandomize=True, database=None)

@@ -16,11 +16,11 @@ HEADERS: dict[Table, tuple[str, ...]] = {
     "latency": (
         "model",
         "mode",
-        say("published ms"),
+        "published ms",
         "faster",
-        say("here ms"),
+        "here ms",
         "faster",
-        say("than best float"),
+        "than best float",
         "measured",
     ),
     "accuracy": ("model", "mode", "published", "here", "difference", "samples", "measured"),
@@ -31,6 +31,11 @@ COLUMNS: dict[Table, tuple[str, ...]] = {
     "accuracy": ("title", "mode", "published", "here", "difference", "samples", "measured"),
 }
 NOTHING = "-"
+
+
+def table_label(table: Table) -> str:
+    """Return what a table of published figures is about."""
+    return {"latency": say("latency"), "accuracy": say("accuracy")}[table]
 
 
 def value(row: PublishedRow, number: float) -> str:

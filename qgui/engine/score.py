@@ -123,7 +123,7 @@ def _difference(reference: torch.Tensor, result: torch.Tensor, sample: int) -> t
     """
     what, place = say("Could not score the model"), say("in the batch of sample {sample}", sample=sample)
     if reference.shape != result.shape:
-        shapes = " and ".join("x".join(map(str, output.shape)) for output in (reference, result))
+        shapes = say(" and ").join("x".join(map(str, output.shape)) for output in (reference, result))
         hint = say("Let forward return a tensor whose shape does not depend on the values, or leave more layers float.")
         raise QguiError(
             what,

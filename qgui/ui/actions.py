@@ -6,9 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PySide6.QtCore import QCoreApplication, QObject
+from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
 
+from qgui.core.language import say
 from qgui.ui.theme import Theme
 
 
@@ -72,145 +73,146 @@ def action_texts() -> dict[ActionId, ActionText]:
     role = QAction.MenuRole
     return {
         ActionId.OPEN_MODEL: ActionText(
-            tr("Open &model…"), tr("Open model"), tr("Choose the model to quantize."), "open-model", "Ctrl+M"
+            say("Open &model…"), say("Open model"), say("Choose the model to quantize."), "open-model", "Ctrl+M"
         ),
         ActionId.OPEN_RECIPE: ActionText(
-            tr("&Open recipe…"), tr("Open recipe"), tr("Open decisions saved as a .qgui file."), "open-recipe", key.Open
+            say("&Open recipe…"),
+            say("Open recipe"),
+            say("Open decisions saved as a .qgui file."),
+            "open-recipe",
+            key.Open,
         ),
         ActionId.APPLY_RECIPE: ActionText(
-            tr("Apply rec&ipe to this model…"),
-            tr("Apply recipe"),
-            tr("Take the decisions of a .qgui file, perhaps of another model, for the open model."),
+            say("Apply rec&ipe to this model…"),
+            say("Apply recipe"),
+            say("Take the decisions of a .qgui file, perhaps of another model, for the open model."),
         ),
         ActionId.OPEN_DATA: ActionText(
-            tr("Open &data…"),
-            tr("Open data"),
-            tr("Choose the data for calibration and evaluation."),
+            say("Open &data…"),
+            say("Open data"),
+            say("Choose the data for calibration and evaluation."),
             "open-data",
             "Ctrl+D",
         ),
-        ActionId.SAVE: ActionText(tr("&Save"), tr("Save"), tr("Save the decisions as a .qgui file."), "save", key.Save),
+        ActionId.SAVE: ActionText(
+            say("&Save"), say("Save"), say("Save the decisions as a .qgui file."), "save", key.Save
+        ),
         ActionId.SAVE_AS: ActionText(
-            tr("Save &as…"), tr("Save as"), tr("Save the decisions under another name."), "", key.SaveAs
+            say("Save &as…"), say("Save as"), say("Save the decisions under another name."), "", key.SaveAs
         ),
         ActionId.SAVE_REPORT: ActionText(
-            tr("Save &report…"),
-            tr("Save report"),
-            tr("Write what is known of the model as one web page, to read, send or print."),
+            say("Save &report…"),
+            say("Save report"),
+            say("Write what is known of the model as one web page, to read, send or print."),
         ),
         ActionId.CLOSE_MODEL: ActionText(
-            tr("&Close model"), tr("Close"), tr("Close the model and go back to the start page."), "", key.Close
+            say("&Close model"), say("Close"), say("Close the model and go back to the start page."), "", key.Close
         ),
-        ActionId.QUIT: ActionText(tr("&Quit"), tr("Quit"), tr("Leave QGUI."), "", key.Quit, role.QuitRole),
-        ActionId.UNDO: ActionText(tr("&Undo"), tr("Undo"), tr("Take the last decision back."), "undo", key.Undo),
-        ActionId.REDO: ActionText(tr("&Redo"), tr("Redo"), tr("Take the undone decision again."), "redo", key.Redo),
+        ActionId.QUIT: ActionText(say("&Quit"), say("Quit"), say("Leave QGUI."), "", key.Quit, role.QuitRole),
+        ActionId.UNDO: ActionText(say("&Undo"), say("Undo"), say("Take the last decision back."), "undo", key.Undo),
+        ActionId.REDO: ActionText(say("&Redo"), say("Redo"), say("Take the undone decision again."), "redo", key.Redo),
         ActionId.RULES: ActionText(
-            tr("Ru&les by pattern…"),
-            tr("Rules"),
-            tr("Decide for all layers of a type, or whose path begins alike."),
+            say("Ru&les by pattern…"),
+            say("Rules"),
+            say("Decide for all layers of a type, or whose path begins alike."),
             "",
             "Ctrl+R",
         ),
         ActionId.DECIDE: ActionText(
-            tr("&Decide layer by layer"),
-            tr("Recipe"),
-            tr("Go to the layer table, where every layer gets its mode."),
+            say("&Decide layer by layer"),
+            say("Recipe"),
+            say("Go to the layer table, where every layer gets its mode."),
             "layers",
             "Ctrl+L",
         ),
         ActionId.FILTER: ActionText(
-            tr("&Filter layers"), tr("Filter"), tr("Put the cursor into the layer filter."), "filter", key.Find
+            say("&Filter layers"), say("Filter"), say("Put the cursor into the layer filter."), "filter", key.Find
         ),
         ActionId.SELECT_MATCHING: ActionText(
-            tr("Select all &matching"),
-            tr("Select matching"),
-            tr("Select every layer that the filter lets through."),
+            say("Select all &matching"),
+            say("Select matching"),
+            say("Select every layer that the filter lets through."),
             "",
             "Ctrl+Shift+A",
         ),
         ActionId.CALIBRATE: ActionText(
-            tr("&Calibrate"),
-            tr("Calibrate"),
-            tr("Run the calibration samples once; every observer's range follows from that."),
+            say("&Calibrate"),
+            say("Calibrate"),
+            say("Run the calibration samples once; every observer's range follows from that."),
             "calibrate",
             "F5",
         ),
         ActionId.QUANTIZE: ActionText(
-            tr("&Quantize"),
-            tr("Quantize"),
-            tr("Make the quantized model; calibrates first if needed."),
+            say("&Quantize"),
+            say("Quantize"),
+            say("Make the quantized model; calibrates first if needed."),
             "quantize",
             "F6",
         ),
         ActionId.TRAIN: ActionText(
-            tr("&Train (QAT)"),
-            tr("Train (QAT)"),
-            tr("Train the layers in mode qat with fake quantization; calibrates first if needed."),
+            say("&Train (QAT)"),
+            say("Train (QAT)"),
+            say("Train the layers in mode qat with fake quantization; calibrates first if needed."),
             "train",
             "F8",
         ),
         ActionId.COMPARE: ActionText(
-            tr("C&ompare"),
-            tr("Compare"),
-            tr("Measure accuracy, latency and size against the float model; quantizes first if needed."),
+            say("C&ompare"),
+            say("Compare"),
+            say("Measure accuracy, latency and size against the float model; quantizes first if needed."),
             "compare",
             "F7",
         ),
         ActionId.EXPORT: ActionText(
-            tr("&Export…"),
-            tr("Export"),
-            tr("Write the quantized model to files and check each in a fresh process."),
+            say("&Export…"),
+            say("Export"),
+            say("Write the quantized model to files and check each in a fresh process."),
             "export",
             "Ctrl+E",
         ),
         ActionId.MEASURE_BACKENDS: ActionText(
-            tr("Measure backen&ds…"),
-            tr("Measure backends"),
-            tr("Time the quantized model on every backend of this machine and offer the fastest."),
+            say("Measure backen&ds…"),
+            say("Measure backends"),
+            say("Time the quantized model on every backend of this machine and offer the fastest."),
             "star",
         ),
         ActionId.BENCHMARKS: ActionText(
-            tr("&Benchmarks"),
-            tr("Benchmarks"),
-            tr("Show the tables that PyTorch published and run their rows on this machine."),
+            say("&Benchmarks"),
+            say("Benchmarks"),
+            say("Show the tables that PyTorch published and run their rows on this machine."),
             "compare",
         ),
         ActionId.CANCEL: ActionText(
-            tr("Ca&ncel job"), tr("Cancel"), tr("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
+            say("Ca&ncel job"), say("Cancel"), say("Stop the running job; no decision is lost."), "cancel", "Ctrl+."
         ),
         ActionId.RESET_LAYOUT: ActionText(
-            tr("&Reset layout"),
-            tr("Reset layout"),
-            tr("Put the layer table and the inspector back where they stood at first."),
+            say("&Reset layout"),
+            say("Reset layout"),
+            say("Put the layer table and the inspector back where they stood at first."),
             "reset-view",
         ),
         ActionId.PREFERENCES: ActionText(
-            tr("&Preferences…"),
-            tr("Preferences"),
-            tr("Looks, threads, backend, memory limit, and which folders you trust."),
+            say("&Preferences…"),
+            say("Preferences"),
+            say("Appearance, language, threads, backend, memory limit, and which folders you trust."),
             "settings",
             key.Preferences,
             role.PreferencesRole,
         ),
         ActionId.PALETTE: ActionText(
-            tr("&Find an action…"),
-            tr("Find an action"),
-            tr("Type a part of its name; every action of the menus is found."),
+            say("&Find an action…"),
+            say("Find an action"),
+            say("Type a part of its name; every action of the menus is found."),
             "",
             "Ctrl+Shift+P",
         ),
         ActionId.GUIDE: ActionText(
-            tr("&Guide"), tr("Guide"), tr("Explain the control that has the focus."), "help", key.HelpContents
+            say("&Guide"), say("Guide"), say("Explain the control that has the focus."), "help", key.HelpContents
         ),
         ActionId.ABOUT: ActionText(
-            tr("&About QGUI"), tr("About"), tr("Version, engine and processor."), "info", None, role.AboutRole
+            say("&About QGUI"), say("About"), say("Version, engine and processor."), "info", None, role.AboutRole
         ),
     }
-
-
-def tr(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("actions", text)
 
 
 class Actions:

@@ -17,6 +17,7 @@ from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
+from qgui.core.language import say
 from qgui.core.messages import Failed
 from qgui.core.resources import resources
 from qgui.ui import language
@@ -127,11 +128,9 @@ def _show_uncaught_errors(window: MainWindow) -> None:
         details = "".join(traceback.format_exception(kind, error, trace))
         log.error("%s", details)
         failure = Failed(
-            what=QCoreApplication.translate("app", "The window met an error that it did not expect"),
+            what=say("An unexpected error occurred in the window"),
             why=f"{kind.__name__}: {error}",
-            next_step=QCoreApplication.translate(
-                "app", "Your decisions are kept. Save them, and copy the details if you want to report this."
-            ),
+            next_step=say("Your decisions are kept. Save them, and copy the details if you want to report this."),
             details=details,
         )
         QTimer.singleShot(0, window, lambda: window.asking.show_failure(failure))

@@ -7,10 +7,12 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from qgui.core import benchmark_text
+from qgui.core.benchmark_text import table_label
 from qgui.core.benchmarks import BenchmarkResult, RowState
 from qgui.core.published import PublishedRow
 from qgui.core.recipe import Mode
 from qgui.ui.benchmark_work import Place
+from qgui.ui.choices import mode_label
 from qgui.ui.theme import Theme
 
 #: The speed-up at which a bar ends; faster ones are drawn as long as this.
@@ -93,7 +95,7 @@ class BenchmarkRow(QFrame):
         self.setObjectName(name)
         self.setProperty("card", True)
         title = QLabel(f"<b>{row.title}</b>", self)
-        mode = self._faint("QAT" if row.mode is Mode.QAT else row.mode.value)
+        mode = self._faint("QAT" if row.mode is Mode.QAT else mode_label(row.mode))
         published = QLabel(benchmark_text.published_pair(row) + (" ms" if row.table == "latency" else ""), self)
         device = self._faint(row.device or row.note)
         published.setToolTip(row.note)
@@ -110,7 +112,9 @@ class BenchmarkRow(QFrame):
         self.notes.setWordWrap(True)
         self.button = QPushButton(self.tr("Run"), self)
         self.button.setObjectName(f"{name}_run")
-        self.button.setAccessibleName(self.tr("Run {row} ({table})").format(row=row.title, table=row.table))
+        self.button.setAccessibleName(
+            self.tr("Run {row} ({table})").format(row=row.title, table=table_label(row.table))
+        )
         self.button.clicked.connect(self.wanted)
         layout = QGridLayout(self)
         layout.setContentsMargins(10, 6, 10, 6)

@@ -11,6 +11,7 @@ import msgspec
 from PySide6.QtCore import QObject, Signal
 
 from qgui.core import benchmarks, messages
+from qgui.core.benchmark_text import table_label
 from qgui.core.benchmarks import BenchmarkResult, BenchmarkSettings, RowState
 from qgui.core.errors import QguiError
 from qgui.core.published import PublishedRow, row_of
@@ -95,7 +96,7 @@ class BenchmarkWork(QObject):
         for row in rows:
             self.running.append(row.key)
             self.problems.pop(row.key, None)
-            title = self.tr("Benchmark {row} ({table})").format(row=row.title, table=row.table)
+            title = self.tr("Benchmark {row} ({table})").format(row=row.title, table=table_label(row.table))
             job = Job(messages.RunBenchmark(key=row.key, settings=self.settings), title).success(self._take)
             job.failure(partial(self._on_failed, row.key)).stopped(partial(self._on_stopped, row.key))
             self._client.submit(job)
@@ -117,7 +118,7 @@ class BenchmarkWork(QObject):
             self.trouble = str(error)
         self.changed.emit()
         row = row_of(result.key)
-        self.told.emit(self.tr("{row} is measured ({table}).").format(row=row.title, table=row.table))
+        self.told.emit(self.tr("{row} is measured ({table}).").format(row=row.title, table=table_label(row.table)))
         if row.table == "accuracy":
             # A download may have brought what was missing.
             self.check()

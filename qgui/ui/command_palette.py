@@ -147,7 +147,7 @@ class CommandPalette(QDialog):
     def _tell(self) -> None:
         action = self._action()
         if action is None:
-            self.why.setText(self.tr("No action is called so."))
+            self.why.setText(self.tr("No action has such a name."))
         else:
             self.why.setText(action.toolTip() if action.toolTip() != plain(action.text()) else "")
 

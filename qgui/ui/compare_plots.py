@@ -9,8 +9,10 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
+from qgui.core.recipe import Mode
 from qgui.core.results import Comparison, Latency, LayerResult
 from qgui.ui import formatting
+from qgui.ui.choices import mode_label
 from qgui.ui.layer_cells import POOR_SQNR_DB
 from qgui.ui.plots import Float64, Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
@@ -25,7 +27,7 @@ _RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
 
 def series_label(latency: Latency) -> str:
     """Return how a measured variant is called."""
-    subject = "float" if latency.subject == "float" else "int8"
+    subject = mode_label(Mode.FLOAT) if latency.subject == "float" else "int8"
     return f"{subject} {_RUNTIMES[latency.runtime]}"
 
 
@@ -104,7 +106,7 @@ class LatencyPlot(LabelledPlot):
             )
         )
         self.label("bottom", self.tr("latency in ms"))
-        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance("float TorchScript  "))
+        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance(f"{mode_label(Mode.FLOAT)} TorchScript  "))
 
     def show_latencies(self, latencies: Sequence[Latency]) -> None:
         """Show measured variants, the first at the top."""
@@ -169,8 +171,8 @@ class PairPlot(LabelledPlot):
         self._texts = ("", "")
         self._limit = 0.0
         super().__init__(theme, name, parent)
-        self.getAxis("left").setTicks([[(1, "float"), (0, "int8")]])
-        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance("float  "))
+        self.getAxis("left").setTicks([[(1, self.tr("float")), (0, "int8")]])
+        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance(self.tr("float") + "  "))
 
     def show_pair(self, values: tuple[float, float] | None, texts: tuple[str, str], limit: float = 0.0) -> None:
         """Show the values of float and quantized.
@@ -294,7 +296,10 @@ class LayerPlot(Plot):
             )
         top = float(max(before.max(), after.max(), 1e-6))
         self.setYRange(0, top * 1.15, padding=0)
-        for text, colour, anchor in (("■ float", colours.float_series, 0.0), ("■ int8", colours.int8_series, -1.1)):
+        for text, colour, anchor in (
+            (self.tr("■ float"), colours.float_series, 0.0),
+            ("■ int8", colours.int8_series, -1.1),
+        ):
             legend = text_item(text, colour, (anchor, 0.0))
             legend.setPos(-0.5, top * 1.14)
             self.addItem(legend, ignoreBounds=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QCoreApplication
-
+from qgui.core.language import say
 from qgui.core.results import Accuracy, Comparison, Latency
 from qgui.ui import formatting
 
@@ -27,11 +26,6 @@ class ComparisonRow:
     difference: str
 
 
-def translate(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("comparison", text)
-
-
 def comparison_rows(comparison: Comparison) -> list[ComparisonRow]:
     """Return all quantities of a comparison."""
     return [*_accuracy_rows(comparison), *_latency_rows(comparison), *_size_rows(comparison)]
@@ -51,33 +45,33 @@ def delta_texts(comparison: Comparison) -> tuple[str, str]:
         return "", ""
     if comparison.float_accuracy is not None and comparison.float_accuracy.metric is not None:
         low, high = formatting.number(delta.low), formatting.number(delta.high)
-        return formatting.number(delta.value), translate("{low} to {high}").format(low=low, high=high)
-    points = translate("{value} points").format(value=formatting.points(delta.value))
+        return formatting.number(delta.value), say("{low} to {high}").format(low=low, high=high)
+    points = say("{value} points").format(value=formatting.points(delta.value))
     low, high = formatting.points(delta.low), formatting.points(delta.high)
-    return points, translate("{low} to {high} points").format(low=low, high=high)
+    return points, say("{low} to {high} points").format(low=low, high=high)
 
 
 def _accuracy_rows(comparison: Comparison) -> list[ComparisonRow]:
     before, after = comparison.float_accuracy, comparison.quantized_accuracy
     rows = []
     if before is not None and after is not None:
-        name = translate("Accuracy top-1") if before.metric is None else before.metric_name or translate("Metric")
+        name = say("Accuracy top-1") if before.metric is None else before.metric_name or say("Metric")
         if before.metric is not None or before.top1 is not None:
             difference, interval = delta_texts(comparison)
             rows.append(ComparisonRow(name, accuracy_text(before), accuracy_text(after), difference))
-            rows.append(ComparisonRow(translate("Paired 95 % interval"), "", "", interval))
+            rows.append(ComparisonRow(say("Paired 95 % interval"), "", "", interval))
         if before.top5 is not None and after.top5 is not None:
-            difference = translate("{value} points").format(value=formatting.points(after.top5 - before.top5))
+            difference = say("{value} points").format(value=formatting.points(after.top5 - before.top5))
             top5 = formatting.percent(before.top5, 2), formatting.percent(after.top5, 2)
-            rows.append(ComparisonRow(translate("Accuracy top-5"), *top5, difference))
+            rows.append(ComparisonRow(say("Accuracy top-5"), *top5, difference))
         samples = str(before.samples), str(after.samples)
-        rows.append(ComparisonRow(translate("Evaluated samples"), *samples, ""))
+        rows.append(ComparisonRow(say("Evaluated samples"), *samples, ""))
     if comparison.agreement is not None:
         share = formatting.percent(comparison.agreement, 2)
-        rows.append(ComparisonRow(translate("Same best class"), "", share, ""))
+        rows.append(ComparisonRow(say("Same best class"), "", share, ""))
     if comparison.output_sqnr_db is not None:
         ratio = formatting.decibel(comparison.output_sqnr_db)
-        rows.append(ComparisonRow(translate("SQNR of the output"), "", ratio, ""))
+        rows.append(ComparisonRow(say("SQNR of the output"), "", ratio, ""))
     return rows
 
 
@@ -88,28 +82,26 @@ def _latency_rows(comparison: Comparison) -> list[ComparisonRow]:
         if before is None and after is None:
             continue
         ratio = comparison.speedup_same_runtime.get(runtime)
-        difference = translate("{ratio} times faster").format(ratio=formatting.number(ratio, 3)) if ratio else ""
+        difference = say("{ratio} times faster").format(ratio=formatting.number(ratio, 3)) if ratio else ""
         if ratio is not None and ratio < 1:
-            difference = translate("{ratio} times slower").format(ratio=formatting.number(1 / ratio, 3))
+            difference = say("{ratio} times slower").format(ratio=formatting.number(1 / ratio, 3))
         rows += [
             ComparisonRow(
-                translate("Latency {runtime}, median").format(runtime=title),
+                say("Latency {runtime}, median").format(runtime=title),
                 *_times(before, after, "median_ms"),
                 difference,
             ),
+            ComparisonRow(say("Latency {runtime}, p95").format(runtime=title), *_times(before, after, "p95_ms"), ""),
             ComparisonRow(
-                translate("Latency {runtime}, p95").format(runtime=title), *_times(before, after, "p95_ms"), ""
-            ),
-            ComparisonRow(
-                translate("Latency {runtime}, fastest run").format(runtime=title), *_times(before, after, "min_ms"), ""
+                say("Latency {runtime}, fastest run").format(runtime=title), *_times(before, after, "min_ms"), ""
             ),
         ]
     before, best = comparison.best_latency("float"), comparison.best_latency("quantized")
-    pairs = [(translate("Best float against best int8"), before, comparison.speedup)]
+    pairs = [(say("Best float against best int8"), before, comparison.speedup)]
     eager = comparison.latency("float", "eager")
     if eager is not None and eager is not before:
         over = comparison.speedup_over_eager
-        pairs.append((translate("Float eager, a slower float, against best int8"), eager, over))
+        pairs.append((say("Float eager, a slower float, against best int8"), eager, over))
     return [
         *rows,
         *(
@@ -117,7 +109,7 @@ def _latency_rows(comparison: Comparison) -> list[ComparisonRow]:
                 name,
                 formatting.milliseconds(baseline.median_ms),
                 formatting.milliseconds(best.median_ms),
-                translate("{ratio} times").format(ratio=formatting.number(gain, 3)),
+                say("{ratio} times").format(ratio=formatting.number(gain, 3)),
             )
             for name, baseline, gain in pairs
         ),
@@ -135,9 +127,9 @@ def _size_rows(comparison: Comparison) -> list[ComparisonRow]:
     ratio = comparison.float_bytes / max(comparison.quantized_bytes, 1)
     return [
         ComparisonRow(
-            translate("Size of the state dict on disk"),
+            say("Size of the state dict on disk"),
             formatting.size(comparison.float_bytes),
             formatting.size(comparison.quantized_bytes),
-            translate("{ratio} times smaller").format(ratio=formatting.number(ratio, 3)),
+            say("{ratio} times smaller").format(ratio=formatting.number(ratio, 3)),
         )
     ]

@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor
 from qgui.core.recipe import Mode
 from qgui.core.results import Comparison, LayerResult
 from qgui.ui import formatting
+from qgui.ui.choices import mode_label
 from qgui.ui.comparison_rows import ComparisonRow, comparison_rows
 from qgui.ui.layer_cells import POOR_SQNR_DB, RIGHT, ROOM_FOR_MARK
 from qgui.ui.layer_model import Index
@@ -150,7 +151,7 @@ class LayerResultModel(QAbstractTableModel):
             case ResultColumn.LAYER:
                 return layer.name
             case ResultColumn.MODE:
-                return layer.mode.value
+                return mode_label(layer.mode)
             case ResultColumn.SQNR:
                 return formatting.decibel(layer.sqnr_db).removesuffix(" dB")
             case ResultColumn.FLOAT_MS:

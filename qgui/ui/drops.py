@@ -7,16 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QEvent, QMimeData, QObject, QRect, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from qgui.core.language import say
 from qgui.ui.document import SUFFIX
-
-
-def tr(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("drops", text)
 
 
 class DropKind(enum.Enum):
@@ -69,7 +65,7 @@ def judged(paths: Sequence[str], why_no_model: str, why_no_data: str) -> Drop:
         why_no_data: Why no data can be opened now; empty where it can.
     """
     found = [_judged_one(path, why_no_model, why_no_data) for path in paths if path]
-    nothing = Drop(DropKind.NOTHING, "", tr("Only files and folders of this machine can be dropped here."))
+    nothing = Drop(DropKind.NOTHING, "", say("Only files and folders of this machine can be dropped here."))
     return next((drop for drop in found if drop.useful), found[0] if found else nothing)
 
 
@@ -79,21 +75,21 @@ def _judged_one(path: str, why_no_model: str, why_no_data: str) -> Drop:
     kind = DropKind.FOLDER if place.is_dir() else _KINDS.get(suffix, DropKind.NOTHING)
     why = why_no_data if kind in {DropKind.FOLDER, DropKind.ARRAYS} else why_no_model
     if kind is DropKind.NOTHING:
-        sentence = tr(
+        sentence = say(
             "{name} cannot be opened. Drop a model (.pt, .pth, .py), a recipe ({recipe}), an image folder or {npz}."
         )
         if suffix == ".safetensors":
-            sentence = tr("{name} holds weights only. Choose Open model, and give this file as the weights.")
+            sentence = say("{name} holds weights only. Choose Open model, and give this file as the weights.")
         return Drop(kind, path, sentence.format(name=place.name, recipe=SUFFIX, npz=".npz"))
     if why:
-        sentence = tr("{name} cannot be opened now. {why}")
+        sentence = say("{name} cannot be opened now. {why}")
         return Drop(DropKind.NOTHING, path, sentence.format(name=place.name, why=why))
     sentence = {
-        DropKind.RECIPE: tr("Drop to open the recipe {name}."),
-        DropKind.MODEL: tr("Drop to open the model {name}."),
-        DropKind.CODE: tr("Drop to choose the function in {name} that builds the model."),
-        DropKind.FOLDER: tr("Drop to open the images in {name} as data."),
-        DropKind.ARRAYS: tr("Drop to open {name} as data."),
+        DropKind.RECIPE: say("Drop to open the recipe {name}."),
+        DropKind.MODEL: say("Drop to open the model {name}."),
+        DropKind.CODE: say("Drop to choose the function in {name} that builds the model."),
+        DropKind.FOLDER: say("Drop to open the images in {name} as data."),
+        DropKind.ARRAYS: say("Drop to open {name} as data."),
     }[kind]
     return Drop(kind, path, sentence.format(name=place.name))
 

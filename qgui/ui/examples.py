@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QCoreApplication
+from qgui.core.language import say
 
 DIGITS_DATA = "example:digits"
 
@@ -31,22 +31,17 @@ def examples() -> list[Example]:
     return [
         Example(
             "example:digits-cnn",
-            translate("Digits CNN"),
-            translate("A small MobileNet that reads handwritten digits: depthwise convolutions, ReLU6, static int8."),
+            say("Digits CNN"),
+            say("A small MobileNet that reads handwritten digits: depthwise convolutions, ReLU6, static int8."),
         ),
         Example(
             "example:digits-lstm",
-            translate("Digits LSTM"),
-            translate("Reads the rows of a digit one after the other: recurrent layers are quantized dynamically."),
+            say("Digits LSTM"),
+            say("Reads the rows of a digit one after the other: recurrent layers are quantized dynamically."),
         ),
         Example(
             "example:digits-transformer",
-            translate("Digits transformer"),
-            translate("A small encoder with attention: its Linear layers are quantized dynamically."),
+            say("Digits transformer"),
+            say("A small encoder with attention: its Linear layers are quantized dynamically."),
         ),
     ]
-
-
-def translate(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("examples", text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from qgui.core.language import say
+
 #: Stands where there is nothing to show.
 NOTHING = "–"
 
@@ -53,7 +55,7 @@ def decibel(value: float | None) -> str:
     """Return a ratio in dB with its unit; 200 dB and more means that nothing is lost."""
     if value is None:
         return NOTHING
-    return "exact" if value >= 200 else f"{number_fixed(value, 1)} dB"
+    return say("exact") if value >= 200 else f"{number_fixed(value, 1)} dB"
 
 
 def number_fixed(value: float, decimals: int) -> str:

@@ -360,7 +360,7 @@ class GraphPanel(QWidget):
     def _say_size(self, graph: GraphFile) -> None:
         sentence = self.tr("{nodes} nodes").format(nodes=graph.nodes)
         if graph.left_out:
-            left_out = self.tr("values of {size} of weights left out").format(size=formatting.size(graph.left_out))
+            left_out = self.tr("{size} of weight values left out").format(size=formatting.size(graph.left_out))
             sentence = f"{sentence}, {left_out}"
         self.said.setText(sentence)
         self.said.setToolTip(sentence)

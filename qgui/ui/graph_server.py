@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from PySide6.QtCore import QObject, QUrl, Signal
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.resources import resources
 
 LOOPBACK = "127.0.0.1"
@@ -110,7 +111,9 @@ def _netron() -> Path:
     for folder in (found.submodule_search_locations or ()) if found is not None else ():
         if (Path(folder) / "index.html").is_file():
             return Path(folder)
-    raise QguiError("Could not show the graph", "Netron, which draws it, is not installed", "Run: pip install netron")
+    raise QguiError(
+        say("Could not show the graph"), say("Netron, which draws it, is not installed"), say("Run: pip install netron")
+    )
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -10,10 +10,18 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QFont
 
 from qgui.core import legality
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode
 from qgui.ui import formatting
-from qgui.ui.choices import Choice, mode_choices, short_observer_label, weight_choices
+from qgui.ui.choices import (
+    Choice,
+    granularity_label,
+    mode_choices,
+    mode_label,
+    short_observer_label,
+    weight_choices,
+)
 from qgui.ui.document import Document
 from qgui.ui.layer_tree import Row
 from qgui.ui.measured_words import explanation
@@ -174,7 +182,7 @@ class LayerCells(QObject):
         if row.layer is not None and not row.layer.head:
             return self.tr("fused")
         mode = self.mode(row)
-        return mode.value if mode is not None else self.tr("mixed")
+        return mode_label(mode) if mode is not None else self.tr("mixed")
 
     def _observer_text(self, layer: Layer) -> str:
         rule = self._document.recipe.rule(layer.name)
@@ -201,7 +209,7 @@ class LayerCells(QObject):
         rule = self._document.recipe.rule(layer.name)
         if not layer.head or not legality.has_weight(layer) or rule.mode is Mode.FLOAT:
             return ""
-        return rule.weight.dtype if rule.weight.dtype == "float16" else rule.weight.granularity
+        return rule.weight.dtype if rule.weight.dtype == "float16" else granularity_label(rule.weight.granularity)
 
     def _measured(self, layer: Layer, column: Column) -> float | None:
         result = self._document.measurement(layer.name)
@@ -292,7 +300,7 @@ class LayerCells(QObject):
                 return "\n".join(filter(None, [layer.name, layer.fusion, leaf_sentence(layer)]))
             case Column.MODE:
                 reasons = legality.mode_reasons(layer, self._document.recipe.backend)
-                lines = [f"{mode}: {reason}" for mode, reason in reasons.items() if reason]
+                lines = [f"{mode_label(mode)}: {reason}" for mode, reason in reasons.items() if reason]
                 lines = lines or [self.tr("Every mode is possible.")]
                 return "\n".join(filter(None, [origin_sentence(self._document.recipe, layer), *lines]))
             case Column.RULE:
@@ -329,4 +337,4 @@ class LayerCells(QObject):
 
 def leaf_sentence(layer: Layer) -> str:
     """Return why a layer is a leaf, empty where it is none."""
-    return f"Not traced: {layer.leaf_reason}" if layer.leaf_reason else ""
+    return say("Not traced: {reason}").format(reason=layer.leaf_reason) if layer.leaf_reason else ""

@@ -8,6 +8,9 @@ from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
 
+from qgui.core.recipe import Mode
+from qgui.ui.choices import mode_label
+from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
 from qgui.ui.layer_model import Index
@@ -15,17 +18,13 @@ from qgui.ui.layer_tree import Row
 
 #: Larger models show their first levels only, so that opening stays quick.
 _EXPAND_ALL_UP_TO = 1_500
+#: What a column has room for, beside its title and, in that of the modes, their names.
 _WIDTHS = {
     Column.NAME: "depthwise.0.conv",
     Column.TYPE: "BatchNorm2d",
-    Column.MODE: "● dynamic",
     Column.OBSERVER: "as depthwise.0",
-    Column.SQNR: "SQNR dB ▾",
-    Column.FLOAT_MS: "float ms ▾",
-    Column.INT8_MS: "int8 ms ▾",
     Column.WEIGHTS: "per-channel",
     Column.OUTPUT: "1 × 2048 × 112 × 112",
-    Column.PARAMETERS: "Parameters ▾",
     Column.MACS: "11.1 M ▾",
     Column.GAP: "−10.5 ▾",
     Column.RULE: "layer3.*.conv1",
@@ -92,8 +91,10 @@ class LayerView(QTreeView):
     def _size_columns(self) -> None:
         metrics = self.fontMetrics()
         padding = metrics.horizontalAdvance("M") * 5 // 4
-        for column, sample in _WIDTHS.items():
-            self.setColumnWidth(column, metrics.horizontalAdvance(sample) + padding)
+        modes = [f"{MODE_MARKS[mode]} {mode_label(mode)}" for mode in Mode]
+        for column, (title, _) in enumerate(self._layers.layer_model.cells.titles()):
+            samples = [f"{title} ▾", _WIDTHS.get(Column(column), ""), *(modes if column == Column.MODE else ())]
+            self.setColumnWidth(column, max(map(metrics.horizontalAdvance, samples)) + padding)
 
     def comfortable_width(self) -> int:
         """Return the width in which the columns up to SQNR can be read."""

@@ -80,8 +80,8 @@ class LogPanel(QWidget):
         self.level.setObjectName("logLevel")
         self.level.setAccessibleName(self.tr("Least level shown"))
         self.level.setToolTip(self.tr("Show lines of this level and above."))
-        self.level.addItems(list(LEVELS))
-        self.level.setCurrentText("info")
+        self.level.addItems([self.tr("debug"), self.tr("info"), self.tr("warning"), self.tr("error")])
+        self.level.setCurrentIndex(LEVELS.index("info"))
         self.level.currentIndexChanged.connect(self._show_all)
         self.search = QLineEdit(self)
         self.search.setObjectName("logSearch")
@@ -182,7 +182,7 @@ class LogPanel(QWidget):
         colours = self._theme.colours
         colour = {"error": colours.bad, "warning": self._theme.colours.text, "debug": colours.faint}.get(level, "")
         style = f' style="color:{colour}"' if colour else ""
-        mark = {"error": "✕ error: ", "warning": "▲ warning: "}.get(level, "")
+        mark = {"error": self.tr("✕ error: "), "warning": self.tr("▲ warning: ")}.get(level, "")
         safe = html.escape(text).replace("  ", "&nbsp;&nbsp;")
         return f'<span style="color:{colours.faint}">{when}</span>&nbsp; <span{style}>{mark}{safe}</span>'
 

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 from qgui.core import advice
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.core.results import MachineDescription
+from qgui.ui import restart
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
 from qgui.ui.asking import Asking
@@ -401,11 +402,22 @@ class MainWindow(QMainWindow):
         self.theme.choose(name)
         self.settings.set(options.THEME, name.value)
 
+    def restart(self) -> None:
+        """Close the window and open it anew with the recipe that is open; unsaved decisions are given up."""
+        recipe = self.document.path
+        self.close_without_asking()
+        restart.start_again(recipe)
+
     # Dialogs
 
     def ask_for_preferences(self) -> None:
         """Show what holds for all models."""
-        applied = Applied(self.choose_theme, self.client.limit_memory, self.workbench.follow_settings)
+        applied = Applied(
+            self.choose_theme,
+            self.client.limit_memory,
+            self.workbench.follow_settings,
+            lambda: self.filing.leave(self.restart),
+        )
         show(PreferencesDialog(self.settings, self.document.machine, applied, self))
 
     def ask_for_model(self, code: str = "") -> None:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication
-
+from qgui.core.language import say
 from qgui.ui import formatting
 
 if TYPE_CHECKING:
     from qgui.core.measured import MeasuredRatios
 
 
-def translate(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("measured_words", text)
-
-
 def explanation(ratios: MeasuredRatios) -> str:
     """Return in words how measured and predicted ratio belong together."""
     measured = formatting.decibel(ratios.sqnr_db)
-    lines = [translate("Measured in the whole int8 model: {measured}.").format(measured=measured)]
+    lines = [say("Measured in the whole int8 model: {measured}.").format(measured=measured)]
     if ratios.predicted_db is not None:
-        sentence = translate("Predicted for the rounding and clipping of this range alone: {predicted}.")
+        sentence = say("Predicted for the rounding and clipping of this range alone: {predicted}.")
         lines.append(sentence.format(predicted=formatting.decibel(ratios.predicted_db)))
     if ratios.inherited_db is not None:
-        sentence = translate("Inherited: what the layer read had {inherited} already.")
+        sentence = say("Inherited: what the layer read had {inherited} already.")
         lines.append(sentence.format(inherited=formatting.decibel(ratios.inherited_db)))
     if ratios.surprising:
         lines.append(_verdict(ratios))
@@ -37,12 +31,14 @@ def _verdict(ratios: MeasuredRatios) -> str:
     expected = ratios.expected_db if ratios.expected_db is not None else predicted
     gap = formatting.number_fixed(abs(ratios.sqnr_db - predicted), 1)
     if ratios.sqnr_db > predicted:
-        sentence = translate("{gap} dB better than predicted: these samples fill the range other than calibration did.")
+        sentence = say(
+            "{gap} dB better than predicted: these samples fill the range differently from those of the calibration."
+        )
         return sentence.format(gap=gap)
     if not ratios.worse_than_explained:
-        sentence = translate("{gap} dB worse than predicted, because the error of the layers before is in it.")
+        sentence = say("{gap} dB worse than predicted, because the error of the layers before is in it.")
         return sentence.format(gap=gap)
-    sentence = translate(
+    sentence = say(
         "{gap} dB worse than predicted. Range and inheritance together explain {expected}: look at its weight, and at "
         "samples unlike those of calibration."
     )

@@ -342,7 +342,7 @@ class RangesPanel(QWidget):
         hint = self.tr("Dynamic: the range of the input is computed for each batch at run time.")
         if self._document.data is None:
             return hint
-        return f"{hint} {self.tr('Calibrate only if you want to see how the output is spread.')}"
+        return " ".join((hint, self.tr("Calibrate only if you want to see how the output is spread.")))
 
     def _dynamic_offer(self) -> tuple[str, str, Callable[[], object] | None]:
         if self._document.data is None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication
-
 from qgui.core import fitting, patterns
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import PatternRule, Recipe
 
@@ -18,18 +17,18 @@ def origin_text(recipe: Recipe, layer: Layer) -> str:
     governing = fitting.governing(recipe, layer)
     if governing:
         return ", ".join(rule.pattern for rule in governing)
-    return tr("own") if layer.name in recipe.own_layers else ""
+    return say("own") if layer.name in recipe.own_layers else ""
 
 
 def origin_sentence(recipe: Recipe, layer: Layer) -> str:
     """Return where a layer's rule comes from; empty where nobody decided it."""
     governing = fitting.governing(recipe, layer)
     if governing:
-        return tr("By pattern: {rules}.").format(rules=_lines(governing))
+        return say("By pattern: {rules}.").format(rules=_lines(governing))
     overruled = fitting.overruled(recipe, layer)
     if overruled:
-        return tr("Decided for this layer, which wins over the pattern {rules}.").format(rules=_lines(overruled))
-    return tr("Decided for this layer.") if layer.name in recipe.own_layers else ""
+        return say("Decided for this layer, which wins over the pattern {rules}.").format(rules=_lines(overruled))
+    return say("Decided for this layer.") if layer.name in recipe.own_layers else ""
 
 
 def origins_sentence(recipe: Recipe, layers: Sequence[Layer]) -> str:
@@ -40,15 +39,10 @@ def origins_sentence(recipe: Recipe, layers: Sequence[Layer]) -> str:
     own = sum(layer.name in recipe.own_layers for layer in layers)
     parts = []
     if by_pattern:
-        parts.append(tr("{count} by pattern").format(count=by_pattern))
+        parts.append(say("{count} by pattern").format(count=by_pattern))
     if own and recipe.patterns:
-        parts.append(tr("{count} decided for the layer").format(count=own))
+        parts.append(say("{count} decided for the layer").format(count=own))
     return f"{', '.join(parts)}." if parts else ""
-
-
-def tr(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("ruleOrigin", text)
 
 
 def _lines(rules: Sequence[PatternRule]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QCoreApplication, QModelIndex, QObject, Qt
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from PySide6.QtGui import QColor
 
+from qgui.core.language import say
 from qgui.core.runtimes import RUNTIMES
 from qgui.core.slowness import Cause, Explanation, SlowIsland, SlowLayer, WayOut
 from qgui.ui import formatting
@@ -30,24 +31,19 @@ class SlowColumn(enum.IntEnum):
     WAY = 6
 
 
-def translate(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("slowness", text)
-
-
 def cause_words(cause: Cause) -> str:
     """Return a cause in few words."""
     words = {
-        Cause.DEPTHWISE: translate("depthwise off the fast path"),
-        Cause.GROUPED: translate("groups off the fast path"),
-        Cause.FOLLOWS: translate("after a slow layer"),
-        Cause.ENGINE: translate("engine made for ARM"),
-        Cause.NO_VNNI: translate("processor without VNNI"),
-        Cause.UNFOLDED_CLAMP: translate("clamp not folded"),
-        Cause.DYNAMIC: translate("input quantized at each call"),
-        Cause.SMALL: translate("too small to pay"),
-        Cause.PLAIN_KERNEL: translate("plain int8 kernel"),
-        Cause.UNKNOWN: translate("not known"),
+        Cause.DEPTHWISE: say("depthwise off the fast path"),
+        Cause.GROUPED: say("groups off the fast path"),
+        Cause.FOLLOWS: say("after a slow layer"),
+        Cause.ENGINE: say("engine made for ARM"),
+        Cause.NO_VNNI: say("processor without VNNI"),
+        Cause.UNFOLDED_CLAMP: say("clamp not folded"),
+        Cause.DYNAMIC: say("input quantized at each call"),
+        Cause.SMALL: say("too small to pay"),
+        Cause.PLAIN_KERNEL: say("plain int8 kernel"),
+        Cause.UNKNOWN: say("not known"),
     }
     return words[cause]
 
@@ -60,9 +56,9 @@ def way_words(way: WayOut) -> str:
         case "runtime":
             return RUNTIMES[way.runtime]
         case "float":
-            return translate("leave float")
+            return say("leave float")
         case "static":
-            return translate("make int8")
+            return say("make int8")
 
 
 class SlowModel(QAbstractTableModel):

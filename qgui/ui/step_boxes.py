@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QGroupBox, QLabel, QMenu, QWidget
 
 from qgui.core import decisions, legality
+from qgui.core.language import say
 from qgui.core.layers import Layer
 from qgui.core.recipe import STEPS, Step
 from qgui.ui import formatting
@@ -115,7 +116,7 @@ def decide_step(document: Document, step: Step, wanted: bool, layers: Sequence[L
     """Give a step to all of the layers that may have it, or take it from all, as one undo step."""
     backend = document.recipe.backend
     able = [layer.name for layer in layers if _may(document, layer, step)]
-    without = QCoreApplication.translate("StepBoxes", "Without {step}").format(step=step_label(step))
+    without = say("Without {step}").format(step=step_label(step))
     text = step_label(step) if wanted else without
     document.decide(text, able, decisions.step_edit(step, wanted, backend))
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication
-
+from qgui.core.language import say
 from qgui.core.recipe import Step
-
-
-def tr(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("step_texts", text)
 
 
 def step_label(step: Step) -> str:
     """Return how a step is called."""
     return {
-        "equalize": tr("Cross-layer equalization"),
-        "correct_bias": tr("Bias correction"),
-        "adaround": tr("AdaRound"),
+        "equalize": say("Cross-layer equalization"),
+        "correct_bias": say("Bias correction"),
+        "adaround": say("AdaRound"),
     }[step]
 
 
 def step_sentence(step: Step) -> str:
     """Return what a step does."""
     return {
-        "equalize": tr("Scales channels of this layer against those of its neighbour, so that one scale fits all."),
-        "correct_bias": tr("Lets the bias take up the mean error that rounding the weight makes."),
-        "adaround": tr("Learns from the calibration samples whether each weight is rounded up or down."),
+        "equalize": say("Scales channels of this layer against those of its neighbour, so that one scale fits all."),
+        "correct_bias": say("Lets the bias take up the mean error that rounding the weight makes."),
+        "adaround": say("Learns from the calibration samples whether each weight is rounded up or down."),
     }[step]

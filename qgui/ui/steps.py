@@ -5,16 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from PySide6.QtCore import QCoreApplication
-
+from qgui.core.language import say
 from qgui.core.recipe import Mode
 from qgui.ui.actions import ActionId
 from qgui.ui.document import Document
-
-
-def tr(text: str) -> str:
-    """Return a text in the language of the window."""
-    return QCoreApplication.translate("steps", text)
 
 
 def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
@@ -26,7 +20,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
     """
     reasons: dict[ActionId, str] = {}
     if document.model is None:
-        closed = tr("Open a model first.")
+        closed = say("Open a model first.")
         for action in (
             ActionId.APPLY_RECIPE,
             ActionId.RULES,
@@ -49,11 +43,11 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
     else:
         reasons.update(_reasons_with_model(document))
     if not document.undo_stack.canUndo():
-        reasons[ActionId.UNDO] = tr("There is no decision to take back.")
+        reasons[ActionId.UNDO] = say("There is no decision to take back.")
     if not document.undo_stack.canRedo():
-        reasons[ActionId.REDO] = tr("There is no undone decision.")
+        reasons[ActionId.REDO] = say("There is no undone decision.")
     if busy:
-        wait = tr("{title}: wait until it is done, or cancel it.").format(title=busy)
+        wait = say("{title}: wait until it is done, or cancel it.").format(title=busy)
         for action in (
             ActionId.OPEN_MODEL,
             ActionId.OPEN_RECIPE,
@@ -69,59 +63,59 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
         ):
             reasons.setdefault(action, wait)
     else:
-        reasons[ActionId.CANCEL] = tr("No job is running.")
+        reasons[ActionId.CANCEL] = say("No job is running.")
     return reasons
 
 
 def _reasons_with_model(document: Document) -> dict[ActionId, str]:
     reasons: dict[ActionId, str] = {}
-    no_data = tr("Open data first; random data is enough to measure latency.")
+    no_data = say("Open data first; random data is enough to measure latency.")
     model = document.model
     if document.data is None:
         for action in (ActionId.CALIBRATE, ActionId.COMPARE, ActionId.MEASURE_BACKENDS, ActionId.EXPORT):
             reasons[action] = no_data
     elif model is not None and not model.tensors:
-        reasons[ActionId.CALIBRATE] = tr("The model does not trace: dynamic quantization needs no calibration.")
+        reasons[ActionId.CALIBRATE] = say("The model does not trace: dynamic quantization needs no calibration.")
     if _all_float(document):
-        every_float = tr("Every layer is float: choose another mode for at least one.")
+        every_float = say("Every layer is float: choose another mode for at least one.")
         for action in (ActionId.QUANTIZE, ActionId.COMPARE, ActionId.EXPORT, ActionId.MEASURE_BACKENDS):
             reasons.setdefault(action, every_float)
     if document.must_calibrate and document.data is None:
-        reasons[ActionId.QUANTIZE] = tr("Static layers need ranges from data: open some first.")
+        reasons[ActionId.QUANTIZE] = say("Static layers need ranges from data: open some first.")
     if not document.trains:
-        reasons[ActionId.TRAIN] = tr("No layer is in mode qat: give that mode to the layers that are to be trained.")
+        reasons[ActionId.TRAIN] = say("No layer is in mode qat: give that mode to the layers that are to be trained.")
     elif document.data is None:
-        reasons[ActionId.TRAIN] = tr("Training needs samples: open data first.")
+        reasons[ActionId.TRAIN] = say("Training needs samples: open data first.")
     if document.machine is not None and len(document.machine.backends) < 2:
-        reasons.setdefault(ActionId.MEASURE_BACKENDS, tr("This machine supports one backend only."))
+        reasons.setdefault(ActionId.MEASURE_BACKENDS, say("This machine supports one backend only."))
     return reasons
 
 
 def next_step(document: Document) -> tuple[ActionId, str] | None:
     """Return the next sensible action and a sentence about it; None when the work is done."""
     if document.model is None:
-        return ActionId.OPEN_MODEL, tr("Open a model, or try an example.")
+        return ActionId.OPEN_MODEL, say("Open a model, or try an example.")
     if document.data is None:
         if document.needs_calibration:
-            return ActionId.OPEN_DATA, tr("Next: open data to calibrate and compare with.")
-        return ActionId.OPEN_DATA, tr("Next: open data to compare with.")
+            return ActionId.OPEN_DATA, say("Next: open data to calibrate and compare with.")
+        return ActionId.OPEN_DATA, say("Next: open data to compare with.")
     if _all_float(document):
-        return ActionId.DECIDE, tr("Next: choose a mode other than float for at least one layer.")
+        return ActionId.DECIDE, say("Next: choose a mode other than float for at least one layer.")
     if document.needs_calibration and document.ranges is None:
-        return ActionId.CALIBRATE, tr("Next: calibrate, to see what each observer would choose.")
+        return ActionId.CALIBRATE, say("Next: calibrate, to see what each observer would choose.")
     if document.must_calibrate:
-        why = tr("The statistics are stale ({why}): calibrate again.")
+        why = say("The statistics are stale ({why}): calibrate again.")
         return ActionId.CALIBRATE, why.format(why=document.statistics_stale)
     if document.result is None:
-        return ActionId.QUANTIZE, tr("Next: quantize with these decisions.")
+        return ActionId.QUANTIZE, say("Next: quantize with these decisions.")
     if document.result_stale:
-        return ActionId.QUANTIZE, tr("The decisions have changed: quantize again.")
+        return ActionId.QUANTIZE, say("The decisions have changed: quantize again.")
     if document.comparison is None or document.comparison_stale:
-        return ActionId.COMPARE, tr("Next: compare with the float model.")
+        return ActionId.COMPARE, say("Next: compare with the float model.")
     if not document.exports:
-        return ActionId.EXPORT, tr("Next: export, or sort the layers by SQNR and decide again.")
+        return ActionId.EXPORT, say("Next: export, or sort the layers by SQNR and decide again.")
     if document.exports_stale:
-        return ActionId.EXPORT, tr("The exported files hold earlier decisions: export again.")
+        return ActionId.EXPORT, say("The exported files hold earlier decisions: export again.")
     return None
 
 
@@ -171,24 +165,24 @@ STEPS = (
 def step_title(action: ActionId) -> str:
     """Return what a step is called."""
     return {
-        ActionId.OPEN_MODEL: tr("Model"),
-        ActionId.OPEN_DATA: tr("Data"),
-        ActionId.DECIDE: tr("Recipe"),
-        ActionId.CALIBRATE: tr("Calibrate"),
-        ActionId.QUANTIZE: tr("Quantize"),
-        ActionId.COMPARE: tr("Compare"),
-        ActionId.EXPORT: tr("Export"),
+        ActionId.OPEN_MODEL: say("Model"),
+        ActionId.OPEN_DATA: say("Data"),
+        ActionId.DECIDE: say("Recipe"),
+        ActionId.CALIBRATE: say("Calibrate"),
+        ActionId.QUANTIZE: say("Quantize"),
+        ActionId.COMPARE: say("Compare"),
+        ActionId.EXPORT: say("Export"),
     }[action]
 
 
 def state_word(state: StepState) -> str:
     """Return what a state is called."""
     return {
-        StepState.DONE: tr("done"),
-        StepState.NEXT: tr("next"),
-        StepState.STALE: tr("stale"),
-        StepState.WAITING: tr("not yet"),
-        StepState.UNNEEDED: tr("not needed"),
+        StepState.DONE: say("done"),
+        StepState.NEXT: say("next"),
+        StepState.STALE: say("stale"),
+        StepState.WAITING: say("not yet"),
+        StepState.UNNEEDED: say("not needed"),
     }[state]
 
 
@@ -209,13 +203,13 @@ def steps_now(document: Document) -> tuple[StepNow, ...]:
 def _state_of(document: Document, action: ActionId) -> tuple[StepState, str]:
     match action:
         case ActionId.OPEN_MODEL if document.model is not None:
-            return StepState.DONE, tr("Open: {title}.").format(title=document.model.title)
+            return StepState.DONE, say("Open: {title}.").format(title=document.model.title)
         case ActionId.OPEN_DATA if document.data is not None:
-            return StepState.DONE, tr("Open: {source}.").format(source=document.data.source)
+            return StepState.DONE, say("Open: {source}.").format(source=document.data.source)
         case ActionId.DECIDE if document.model is not None and not _all_float(document):
-            return StepState.DONE, tr("Every layer has a mode; each can still be changed.")
+            return StepState.DONE, say("Every layer has a mode; each can still be changed.")
         case ActionId.CALIBRATE if document.model is not None and not document.needs_calibration:
-            return StepState.UNNEEDED, tr("No layer needs ranges from data.")
+            return StepState.UNNEEDED, say("No layer needs ranges from data.")
         case ActionId.CALIBRATE:
             return _made(document.ranges is not None, bool(document.statistics_stale))
         case ActionId.QUANTIZE:
@@ -231,5 +225,5 @@ def _made(exists: bool, stale: bool) -> tuple[StepState, str]:
     if not exists:
         return StepState.WAITING, ""
     if stale:
-        return StepState.STALE, tr("Belongs to earlier decisions.")
-    return StepState.DONE, tr("Belongs to the present decisions.")
+        return StepState.STALE, say("Belongs to earlier decisions.")
+    return StepState.DONE, say("Belongs to the present decisions.")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qgui.core.errors import QguiError
+from qgui.core.language import say
 from qgui.core.qparams import qparams_of_range, weight_grid
 from qgui.core.ranges import Assessment, Distribution, assess
 from qgui.core.recipe import AUTOMATIC_OBSERVERS, ObserverKind, WeightSetting
@@ -154,7 +155,7 @@ def read(path: Path) -> WeightRanges:
             _distribution(found, "channels", minimum, maximum),
         )
     except (OSError, ValueError, KeyError) as error:
-        raise QguiError("Could not read the weight", str(error), "Select the layer again.") from error
+        raise QguiError(say("Could not read the weight"), str(error), say("Select the layer again.")) from error
 
 
 def _distribution(found: dict[str, Float64], name: str, low: Float64, high: Float64) -> Distribution:

@@ -12,7 +12,7 @@ from qgui.core import legality
 from qgui.core.layers import Layer
 from qgui.core.recipe import Mode, Rule, WeightSetting
 from qgui.ui import formatting
-from qgui.ui.choices import observer_label, observer_sentence
+from qgui.ui.choices import granularity_label, observer_label, observer_sentence
 from qgui.ui.layer_model import Index
 from qgui.ui.theme import Theme
 from qgui.ui.weight_file import WeightChoice, WeightRanges
@@ -137,7 +137,7 @@ class WeightTableModel(QAbstractTableModel):
     def _text(self, choice: WeightChoice, column: WeightColumn) -> str:
         match column:
             case WeightColumn.GRANULARITY:
-                return choice.granularity
+                return granularity_label(choice.granularity)
             case WeightColumn.OBSERVER:
                 return observer_label(choice.kind)
             case WeightColumn.LOW:

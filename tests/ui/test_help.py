@@ -128,7 +128,7 @@ def test_arrows_choose_among_what_matches(qtbot: QtBot, opened: MainWindow) -> N
     qtbot.keyClick(palette.words, Qt.Key.Key_Up)
     assert palette.list.currentIndex().row() == first
     palette.words.setText("no such action")
-    assert palette.why.text() == "No action is called so."
+    assert palette.why.text() == "No action has such a name."
     qtbot.keyClick(palette.words, Qt.Key.Key_Return)
     assert palette.isVisible()
     palette.reject()

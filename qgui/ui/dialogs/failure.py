@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from qgui.core.language import say
 from qgui.core.messages import Failed
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
@@ -182,17 +183,15 @@ class TrustDialog(Question):
     """
 
     def __init__(self, failure: Failed, theme: Theme, parent: QWidget | None = None) -> None:
-        danger = QCoreApplication.translate(
-            "TrustDialog",
+        danger = say(
             "A pickle file can hold any program. If you go on, it runs in the engine's process with your rights: "
             "it could read, change or send every file that you can.",
         )
-        advice = QCoreApplication.translate(
-            "TrustDialog",
+        advice = say(
             "Go on only if you made the file or trust who did. Weights saved as .safetensors or as a state dict "
             "never need this.",
         )
-        title = QCoreApplication.translate("TrustDialog", "Run code from this file?")
+        title = say("Run code from this file?")
         super().__init__("trust", title, (f"{failure.what}: {sentence(failure.why)}", danger, advice), theme, parent)
         self.offer(
             "trustRun", self.tr("Run its code and open it"), self.tr("Open the file and run what it holds."), True
@@ -221,17 +220,15 @@ class ConsentDialog(Question):
     """
 
     def __init__(self, failure: Failed, theme: Theme, parent: QWidget | None = None) -> None:
-        meaning = QCoreApplication.translate(
-            "ConsentDialog",
+        meaning = say(
             "Such values have no place on an int8 scale. Ranges can be computed from the finite values only; the int8 "
             "model then gives a finite number where the float model gives NaN or infinity.",
         )
-        advice = QCoreApplication.translate(
-            "ConsentDialog",
+        advice = say(
             "Often the cause is a damaged sample or a layer whose weights diverged: look there first. This decision "
             "is kept in the recipe and can be undone.",
         )
-        title = QCoreApplication.translate("ConsentDialog", "Leave out values that are not finite?")
+        title = say("Leave out values that are not finite?")
         super().__init__("consent", title, (f"{failure.what}: {sentence(failure.why)}", meaning, advice), theme, parent)
         self.offer(
             "consentFinite",

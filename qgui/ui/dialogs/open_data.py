@@ -78,14 +78,19 @@ class OpenDataDialog(SourceDialog):
         for label, field in (
             (self.tr("Resize"), self.resize_box),
             (self.tr("Crop"), self.crop_box),
-            (self.tr("by"), self.interpolation),
+            (self.tr("Interpolation"), self.interpolation),
         ):
             sizes.addWidget(QLabel(label, page))
             sizes.addWidget(field)
         sizes.addStretch(1)
         page.form.addRow(sizes)
         self.mean = line_edit("dataMean", self.tr("Mean"), self.tr("Mean of red, green, blue, subtracted."), self.check)
-        self.std = line_edit("dataStd", self.tr("Std"), self.tr("Standard deviation, divided by."), self.check)
+        self.std = line_edit(
+            "dataStd",
+            self.tr("Std"),
+            self.tr("Standard deviation of each channel, by which its values are divided."),
+            self.check,
+        )
         page.add(self.tr("Mean"), self.mean)
         page.add(self.tr("Std"), self.std)
         return page
@@ -142,7 +147,7 @@ class OpenDataDialog(SourceDialog):
         first, second = QHBoxLayout(), QHBoxLayout()
         for row, label, field in (
             (first, self.tr("Calibrate with"), self.calibrate),
-            (first, self.tr("evaluate on"), self.evaluate),
+            (first, self.tr("Evaluate with"), self.evaluate),
             (second, self.tr("Batch size"), self.batch),
             (second, self.tr("Seed of the split"), self.seed),
         ):

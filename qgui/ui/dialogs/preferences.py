@@ -23,8 +23,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from qgui.core.language import LANGUAGES, language
 from qgui.core.results import MachineDescription
 from qgui.ui import settings as options
+from qgui.ui.language import wished
 from qgui.ui.settings import Settings
 from qgui.ui.theme import ThemeName
 
@@ -40,11 +42,13 @@ class Applied:
         theme: Takes the name of the theme.
         memory: Takes the memory limit of the engine in GiB.
         threads: Called when the number of threads was changed.
+        restart: Starts the program anew, which another language needs.
     """
 
     theme: Callable[[ThemeName], None]
     memory: Callable[[int], None]
     threads: Callable[[], None]
+    restart: Callable[[], None]
 
 
 class PreferencesDialog(QDialog):
@@ -73,7 +77,7 @@ class PreferencesDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
         close = buttons.button(QDialogButtonBox.StandardButton.Close)
         close.setObjectName("preferencesClose")
-        close.setToolTip(self.tr("Close; every change holds already."))
+        close.setToolTip(self.tr("Close; changes apply at once."))
         buttons.rejected.connect(self.reject)
         column.addWidget(buttons)
 
@@ -86,7 +90,29 @@ class PreferencesDialog(QDialog):
         self.theme = self._combo("Theme", self.tr("Theme"), self.tr("Colours of the window and its plots."), titles)
         self._select(self.theme, self._settings.get(options.THEME))
         self.theme.activated.connect(lambda _: self._applied.theme(ThemeName(self.theme.currentData())))
-        return self._box(self.tr("Looks"), (self.theme,))
+        return self._box(self.tr("Appearance"), (self.theme, self._build_language()))
+
+    def _build_language(self) -> QWidget:
+        titles = [("", self.tr("As the system")), *LANGUAGES.items()]
+        row = QWidget(self)
+        row.setAccessibleName(self.tr("Language"))
+        tip = self.tr("Language of the window; another one holds from the next start on.")
+        self.language = self._combo("Language", self.tr("Language"), tip, titles)
+        self._select(self.language, self._settings.get(options.LANGUAGE))
+        self.language.activated.connect(lambda _: self._on_language())
+        self.restart = self._button(
+            "Restart",
+            self.tr("Restart QGUI"),
+            self.tr("Close the window and open it again in that language."),
+            self._on_restart,
+        )
+        column = QHBoxLayout(row)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.language, 1)
+        column.addWidget(self.restart)
+        row.setFocusProxy(self.language)
+        self._offer_restart()
+        return row
 
     def _build_engine(self) -> QGroupBox:
         machine = self._machine
@@ -196,6 +222,17 @@ class PreferencesDialog(QDialog):
         return button
 
     # Changes
+
+    def _on_language(self) -> None:
+        self._settings.set(options.LANGUAGE, self.language.currentData())
+        self._offer_restart()
+
+    def _offer_restart(self) -> None:
+        self.restart.setVisible(wished(self.language.currentData()) != language())
+
+    def _on_restart(self) -> None:
+        self.accept()
+        self._applied.restart()
 
     def _on_threads(self, threads: int) -> None:
         self._settings.set(options.THREADS, threads)
