@@ -63,6 +63,12 @@ class MeasuredRatios(msgspec.Struct, frozen=True, omit_defaults=True):
         return float(-10 * np.log10(noise))
 
     @property
+    def added_noise(self) -> float:
+        """The noise beyond what the layer inherits, as a share of the signal's energy; below 0 where noise is lost."""
+        inherited = 0.0 if self.inherited_db is None else 10 ** (-self.inherited_db / 10)
+        return float(10 ** (-self.sqnr_db / 10) - inherited)
+
+    @property
     def worse_than_explained(self) -> bool:
         """Whether it is more than 1 dB worse than range and inheritance explain: the weight or other samples are it."""
         expected = self.expected_db
@@ -118,6 +124,11 @@ class MeasuredActivations:
     recipe_hash: str
     samples: int
     layers: dict[str, MeasuredActivation]
+
+    @property
+    def added_noise(self) -> dict[str, float]:
+        """Layer path to the noise in its output beyond what it inherits, as a share of the signal's energy."""
+        return {name: entry.ratios.added_noise for name, entry in self.layers.items()}
 
 
 def save(measured: MeasuredActivations, path: Path) -> None:

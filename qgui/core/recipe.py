@@ -254,6 +254,11 @@ class Recipe(msgspec.Struct, frozen=True):
         """Paths of the layers that were decided singly."""
         return self.own if self.own is not None else frozenset(self.rules.keys() - self.underneath.keys())
 
+    @property
+    def modes(self) -> dict[str, Mode]:
+        """Layer path to mode."""
+        return {name: rule.mode for name, rule in self.rules.items()}
+
     def rule(self, layer: str) -> Rule:
         """Return the rule of a layer path; float where nothing was decided."""
         return self.rules.get(layer, FLOAT_RULE)

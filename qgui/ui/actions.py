@@ -29,6 +29,7 @@ class ActionId(enum.Enum):
     REDO = "redo"
     RULES = "rules"
     DECIDE = "decide"
+    ADVICE = "advice"
     FILTER = "filter"
     SELECT_MATCHING = "selectMatching"
     CALIBRATE = "calibrate"
@@ -124,6 +125,13 @@ def action_texts() -> dict[ActionId, ActionText]:
             say("Go to the layer table, where every layer gets its mode."),
             "layers",
             "Ctrl+L",
+        ),
+        ActionId.ADVICE: ActionText(
+            tr("&Advice for this model"),
+            tr("Advice"),
+            tr("Explain what is advised for this model and why, and decide it piece by piece."),
+            "info",
+            "Ctrl+I",
         ),
         ActionId.FILTER: ActionText(
             say("&Filter layers"), say("Filter"), say("Put the cursor into the layer filter."), "filter", key.Find

@@ -187,6 +187,7 @@ def fill_menu_bar(
         None,
         ActionId.DECIDE,
         ActionId.RULES,
+        ActionId.ADVICE,
         None,
         ActionId.FILTER,
         ActionId.SELECT_MATCHING,

@@ -261,6 +261,10 @@ class ComparePanel(QWidget):
         table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         return table
 
+    def show_slowness(self) -> None:
+        """Bring what int8 loses time with to the front."""
+        self.tabs.setCurrentWidget(self.slowness)
+
     def set_available(self, reason: str) -> None:
         """Enable the button, or say why it cannot be used."""
         self.runtimes.set_available(reason)

@@ -21,6 +21,7 @@ from qgui.core.layers import Layer, ModelDescription, Tensor
 from qgui.core.legality import needs_reduced_range
 from qgui.core.recipe import DataReference, Mode, ModelReference, PatternRule, Recipe, Rule
 from qgui.core.results import (
+    BackendTiming,
     Comparison,
     DataDescription,
     ExportResult,
@@ -102,6 +103,8 @@ class Document(QObject):
         self.comparison: Comparison | None = None
         self.measured: MeasuredActivations | None = None
         self.exports: tuple[ExportResult, ...] = ()
+        self.timings: tuple[BackendTiming, ...] = ()
+        self._timed_modes: dict[str, Mode] = {}
         self._exported = ""
         self.path: Path | None = None
         self._digest: str | None = None
@@ -302,6 +305,17 @@ class Document(QObject):
         self.exports = exports
         self._exported = self.result.recipe_hash if self.result is not None else self.digest
         self.results_changed.emit()
+
+    def set_timings(self, timings: tuple[BackendTiming, ...], recipe: Recipe) -> None:
+        """Take what the backends took for a recipe."""
+        self.timings = timings
+        self._timed_modes = recipe.modes
+        self.results_changed.emit()
+
+    @property
+    def timings_stale(self) -> bool:
+        """Whether backends were measured with other modes of layers."""
+        return bool(self.timings) and self._timed_modes != self.recipe.modes
 
     @property
     def digest(self) -> str:
@@ -563,6 +577,7 @@ class Document(QObject):
         self.comparison = None
         self.measured = None
         self.exports = ()
+        self.timings = ()
         self._void = False
 
     def _set_recipe(self, recipe: Recipe) -> None:

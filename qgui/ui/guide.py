@@ -10,6 +10,9 @@ from PySide6.QtWidgets import QWidget
 
 from qgui.core.resources import resources
 
+#: Links of the guide into the program; there is one, to the advice for the open model.
+OWN_SCHEME = "qgui"
+
 #: Which page explains a widget, by the beginning of its object name; the widgets around it are asked in turn.
 _EXPLAINED_BY = {
     "inspectorMode": "modes",
@@ -26,6 +29,7 @@ _EXPLAINED_BY = {
     "compare": "plots",
     "export": "formats",
     "benchmark": "benchmarks",
+    "advice": "modes",
     "layerPanel": "fusion",
     "inspector": "modes",
 }

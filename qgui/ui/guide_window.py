@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import (
     QDesktopServices,
     QKeySequence,
@@ -33,10 +33,15 @@ from qgui.ui.theme import Theme
 class GuideWindow(QDialog):
     """Shows the guide beside the work: it does not block the window.
 
+    Signals:
+        advice_wanted: The person wants the advice for the open model.
+
     Args:
         theme: For the colours of links and tables.
         parent: Qt parent.
     """
+
+    advice_wanted = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -163,4 +168,7 @@ class GuideWindow(QDialog):
             self.text.find(words[0])
 
     def _on_link(self, url: QUrl) -> None:
+        if url.scheme() == guide.OWN_SCHEME:
+            self.advice_wanted.emit()
+            return
         QDesktopServices.openUrl(url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QMessageBox
 
 import qgui
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 class Help(QObject):
     """Opens the guide where it explains what the person is at, and finds actions by their names.
 
+    Signals:
+        advice_wanted: The person followed the guide's link to the advice for the open model.
+
     Args:
         window: The main window.
         theme: For the colours of the guide.
         document: Knows the machine.
     """
+
+    advice_wanted = Signal()
 
     def __init__(self, window: QMainWindow, theme: Theme, document: Document) -> None:
         super().__init__(window)
@@ -43,6 +48,7 @@ class Help(QObject):
             from qgui.ui.guide_window import GuideWindow
 
             self._guide = GuideWindow(self._theme, self._window)
+            self._guide.advice_wanted.connect(self.advice_wanted)
         self._guide.show_page(name)
 
     def find_action(self) -> None:
@@ -63,4 +69,7 @@ class Help(QObject):
         title = self.tr("About QGUI")
         box = QMessageBox(QMessageBox.Icon.NoIcon, title, "\n\n".join(lines), parent=self._window)
         box.setObjectName("aboutBox")
+        leave = box.addButton(QMessageBox.StandardButton.Ok)
+        leave.setObjectName("aboutClose")
+        leave.setToolTip(self.tr("Close this."))
         show(box)

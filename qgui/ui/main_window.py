@@ -20,6 +20,7 @@ from qgui.core.results import MachineDescription
 from qgui.ui import restart
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId, Actions
+from qgui.ui.adviser import Adviser
 from qgui.ui.asking import Asking
 from qgui.ui.bars import WindowBar, fill_menu_bar
 from qgui.ui.dialogs.open_model import OpenModelDialog
@@ -98,6 +99,7 @@ class MainWindow(QMainWindow):
         self.actions_by_id = Actions(self, theme)
         self._build_panels()
         self.asking = Asking(self, self.document, self.workflow, settings, theme, self.workbench.log_panel)
+        self.adviser = Adviser(self, self.document, self.actions_by_id, self.workbench)
         self.docks = Docks(self, self.layer_panel, self.inspector, settings)
         self._build_bars()
         self._connect_actions()
@@ -153,6 +155,7 @@ class MainWindow(QMainWindow):
             ActionId.UNDO: self.document.undo_stack.undo,
             ActionId.REDO: self.document.undo_stack.redo,
             ActionId.DECIDE: self.decide,
+            ActionId.ADVICE: self.adviser.show,
             ActionId.FILTER: self.layer_panel.focus_filter,
             ActionId.SELECT_MATCHING: self.layer_panel.select_matching,
             ActionId.CALIBRATE: self.workflow.calibrate,
@@ -220,6 +223,8 @@ class MainWindow(QMainWindow):
         work.comparison_wanted.connect(self.actions_by_id[ActionId.COMPARE].trigger)
         work.training_wanted.connect(self.actions_by_id[ActionId.TRAIN].trigger)
         work.layer_wanted.connect(lambda name: self.layer_panel.select([name]))
+        work.advice_wanted.connect(self.actions_by_id[ActionId.ADVICE].trigger)
+        self.help.advice_wanted.connect(self.actions_by_id[ActionId.ADVICE].trigger)
         work.step_wanted.connect(self.layer_panel.step)
         self.bar.backend.backend_chosen.connect(document.change_backend)
         self.bar.backend.measuring_wanted.connect(self.actions_by_id[ActionId.MEASURE_BACKENDS].trigger)

@@ -30,6 +30,7 @@ def reasons_against(document: Document, busy: str) -> dict[ActionId, str]:
             ActionId.SAVE_REPORT,
             ActionId.CLOSE_MODEL,
             ActionId.DECIDE,
+            ActionId.ADVICE,
             ActionId.FILTER,
             ActionId.SELECT_MATCHING,
             ActionId.CALIBRATE,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from qgui.ui.banner import Banner
 from qgui.ui.document import Document
@@ -57,6 +57,7 @@ class Workbench(QWidget):
         comparison_wanted: The person wants to measure from here.
         training_wanted: The person wants to train from here.
         layer_wanted: The path of a layer that the person wants to see.
+        advice_wanted: The person wants to know why the model is advised what it is.
         step_wanted: 1 for the next layer, -1 for the one before.
 
     Args:
@@ -76,6 +77,7 @@ class Workbench(QWidget):
     training_wanted = Signal()
     layer_wanted = Signal(str)
     step_wanted = Signal(int)
+    advice_wanted = Signal()
 
     ranges_panel: RangesPanel
     overview_panel: OverviewPanel
@@ -109,6 +111,13 @@ class Workbench(QWidget):
         self.setObjectName("workbench")
         self.notice = Banner("notice", "hint", self)
         self.notice.hide()
+        self.why = QPushButton(self.tr("Why?"), self.notice)
+        self.why.setObjectName("noticeWhy")
+        self.why.setAccessibleName(self.tr("Why is this advised?"))
+        self.why.setToolTip(self.tr("Explain what is advised for this model, with its own numbers."))
+        self.why.clicked.connect(self.advice_wanted)
+        self.why.hide()
+        self.notice.add_button(self.why)
         self.stale = Banner("statisticsStale", "warning", self)
         self.stale.hide()
         self.log_panel = LogPanel(theme, self)
@@ -257,6 +266,18 @@ class Workbench(QWidget):
         if self.built:
             self.tabs.setCurrentWidget(self.compare_panel)
 
+    def show_slowness(self) -> None:
+        """Bring to the front what int8 loses time with."""
+        if self.built:
+            self.show_comparison()
+            self.compare_panel.show_slowness()
+
+    def find_best_observers(self) -> None:
+        """Find for every layer the observer of the least predicted error; the ranges tell what came of it."""
+        if self.built:
+            self.show_ranges()
+            self.ranges_panel.best.start(None)
+
     def show_log(self) -> None:
         """Bring the log to the front."""
         self.tabs.setCurrentWidget(self.log_panel)
@@ -264,6 +285,7 @@ class Workbench(QWidget):
     def tell(self, sentence: str) -> None:
         """Show a sentence above the tabs until it is dismissed."""
         self.log_panel.add("info", sentence)
+        self.why.hide()
         self.notice.tell(sentence, self.tr("OK"), self.tr("Hide this."), self.notice.hide)
 
     def introduce(self, sentence: str, more: bool = False) -> None:
@@ -276,6 +298,7 @@ class Workbench(QWidget):
         standing = more and self.notice.isVisible() and self.notice.label.text() == self._introduction
         self._introduction = f"{self._introduction} {sentence}" if standing else sentence
         self.tell(self._introduction)
+        self.why.show()
 
     def end_introduction(self) -> None:
         """Hide the sentence about the fresh model, where it is still there."""

@@ -403,12 +403,14 @@ class Workflow(QObject):
 
         def measured(event: messages.BackendsMeasured) -> None:
             timings: tuple[BackendTiming, ...] = event.timings
+            document.set_timings(timings, recipe)
             self.backends_measured.emit(timings)
             self.step_finished.emit("backends")
             then()
 
+        recipe = document.recipe
         command = messages.MeasureBackends(
-            recipe=document.recipe,
+            recipe=recipe,
             threads=self._settings.get(options.THREADS),
             batch_size=self._settings.get(options.BATCH_SIZE),
         )

@@ -92,16 +92,28 @@ def test_that_every_control_of_the_panels_is_named_and_explained(qtbot: QtBot, o
     assert "\n".join(lacking(opened)) == ""
 
 
-def test_that_every_control_of_guide_palette_and_benchmarks_is_named_and_explained(
+def test_that_every_control_of_guide_palette_about_box_and_benchmarks_is_named_and_explained(
     qtbot: QtBot, window: MainWindow
 ) -> None:
-    for action in (ActionId.GUIDE, ActionId.PALETTE, ActionId.BENCHMARKS):
+    for action in (ActionId.GUIDE, ActionId.PALETTE, ActionId.BENCHMARKS, ActionId.ABOUT):
         window.actions_by_id[action].trigger()
     qtbot.waitUntil(lambda: window.benchmarks is not None and window.benchmarks.built)
     assert "\n".join(lacking(window)) == ""
     for child in window.findChildren(QWidget):
-        if child.isWindow() and child.isVisible() and child.objectName() in {"guideWindow", "commandPalette"}:
+        if (
+            child.isWindow()
+            and child.isVisible()
+            and child.objectName() in {"guideWindow", "commandPalette", "aboutBox"}
+        ):
             child.close()
+
+
+def test_that_every_control_of_the_advice_is_named_and_explained(opened: MainWindow) -> None:
+    opened.actions_by_id[ActionId.ADVICE].trigger()
+    window = opened.findChild(QDialog, "adviceWindow")
+    assert window is not None
+    assert "\n".join(lacking(window)) == ""
+    window.close()
 
 
 def test_that_no_key_and_no_underlined_letter_means_two_things(opened: MainWindow) -> None:
