@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFrame,
     QGridLayout,
@@ -30,6 +29,7 @@ from qgui.ui.compare_plots import ComparePlots, series_label
 from qgui.ui.comparison_rows import accuracy_text, delta_texts
 from qgui.ui.comparison_tables import LayerResultModel, QuantityModel
 from qgui.ui.document import Document
+from qgui.ui.row_table import set_up_rows
 from qgui.ui.runtimes_tab import RuntimesTab
 from qgui.ui.settings import Option, Settings
 from qgui.ui.slowness_tab import SlownessTab
@@ -248,17 +248,7 @@ class ComparePanel(QWidget):
 
     def _table(self, name: str, accessible_name: str, parent: QWidget) -> QTableView:
         table = QTableView(parent)
-        table.setObjectName(name)
-        table.setAccessibleName(accessible_name)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setAlternatingRowColors(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 8)
-        table.horizontalHeader().setHighlightSections(False)
-        table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        set_up_rows(table, name, accessible_name)
         return table
 
     def show_slowness(self) -> None:

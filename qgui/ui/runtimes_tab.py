@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -17,6 +16,7 @@ from PySide6.QtWidgets import (
 from qgui.core import runtimes
 from qgui.core.runtimes import RuntimeTable
 from qgui.ui.banner import Banner
+from qgui.ui.row_table import set_up_rows
 from qgui.ui.runtime_table import BarDelegate, RuntimeColumn, RuntimeModel
 from qgui.ui.speed_work import SpeedWork
 from qgui.ui.theme import Theme
@@ -65,21 +65,11 @@ class RuntimesTab(QWidget):
 
     def _build_table(self) -> QTableView:
         table = QTableView(self)
-        table.setObjectName("runtimesTable")
-        table.setAccessibleName(self.tr("Runtimes"))
+        set_up_rows(table, "runtimesTable", self.tr("Runtimes"))
         table.setToolTip(self.tr("Float and int8 in every runtime, the fastest first."))
         table.setModel(self.model)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setAlternatingRowColors(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
         table.setItemDelegateForColumn(RuntimeColumn.MEDIAN, BarDelegate(table))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 8)
         header = table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(RuntimeColumn.MEDIAN, QHeaderView.ResizeMode.Stretch)
         return table

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 from qgui.core.slowness import Explanation, SlowIsland, WayOut, WayOutEffect
 from qgui.ui import formatting
 from qgui.ui.compare_plots import LayerPlot
+from qgui.ui.row_table import set_up_rows
 from qgui.ui.slowness_table import SlowColumn, SlowModel
 from qgui.ui.speed_work import SpeedWork
 from qgui.ui.theme import Theme
@@ -82,22 +83,12 @@ class SlownessTab(QWidget):
 
     def _build_table(self) -> QTableView:
         table = QTableView(self)
-        table.setObjectName("slownessTable")
-        table.setAccessibleName(self.tr("What int8 loses time with"))
+        set_up_rows(table, "slownessTable", self.tr("What int8 loses time with"))
         table.setToolTip(self.tr("Layers slower in int8 than in float, and float islands, the greatest loss first."))
         table.setModel(self.model)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setAlternatingRowColors(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
         table.setTextElideMode(Qt.TextElideMode.ElideLeft)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 8)
         header = table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(SlowColumn.LAYER, QHeaderView.ResizeMode.Stretch)
         table.selectionModel().currentRowChanged.connect(lambda current, _: self._show_reason(current.row()))

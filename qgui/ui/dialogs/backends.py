@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from qgui.core.results import BackendTiming
 from qgui.ui import formatting
+from qgui.ui.row_table import set_up_rows
 
 
 class BackendDialog(QDialog):
@@ -77,19 +78,12 @@ class BackendDialog(QDialog):
     def _build_table(self, present: str) -> QTableWidget:
         titles = [self.tr("Backend"), self.tr("Runtime"), self.tr("Median latency"), self.tr("Output SQNR"), ""]
         table = QTableWidget(len(self._timings), len(titles), self)
-        table.setObjectName("backendTable")
-        table.setAccessibleName(self.tr("Backends"))
+        set_up_rows(table, "backendTable", self.tr("Backends"))
         table.setAccessibleDescription(self.tr("How long one sample takes with every backend, fastest first."))
         table.setHorizontalHeaderLabels(titles)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setShowGrid(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         table.horizontalHeader().setSectionResizeMode(len(titles) - 1, QHeaderView.ResizeMode.Stretch)
-        table.horizontalHeader().setHighlightSections(False)
         fastest = self._timings[0].median_ms if self._timings else None
         for place, timing in enumerate(self._timings):
             for column, text in enumerate(self._texts(timing, place, fastest, present)):

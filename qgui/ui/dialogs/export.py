@@ -7,7 +7,6 @@ from pathlib import Path
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QDialog,
     QGridLayout,
@@ -29,6 +28,7 @@ from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.dialogs.fields import PathField
 from qgui.ui.document import Document
+from qgui.ui.row_table import set_up_rows
 from qgui.ui.settings import Settings
 from qgui.ui.workflow import Workflow
 
@@ -124,12 +124,9 @@ class ExportDialog(QDialog):
             self.tr("Time"),
         ]
         table = QTableWidget(0, len(titles), self)
-        table.setObjectName("exportTable")
-        table.setAccessibleName(self.tr("Exported files"))
+        set_up_rows(table, "exportTable", self.tr("Exported files"))
         table.setAccessibleDescription(self.tr("Every written file and what its check in a fresh process found."))
         table.setHorizontalHeaderLabels(titles)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         explained = {
             4: self.tr("Share of the samples with the same most likely class as in the model in QGUI."),
             5: self.tr("Greatest difference of an output from that of the model in QGUI."),
@@ -140,9 +137,6 @@ class ExportDialog(QDialog):
             header = QTableWidgetItem(titles[column])
             header.setToolTip(text)
             table.setHorizontalHeaderItem(column, header)
-        table.setShowGrid(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         table.hide()
         return table

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QDialog,
     QHBoxLayout,
     QHeaderView,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from qgui.core.fitting import Misfit
+from qgui.ui.row_table import set_up_rows
 
 
 class MisfitDialog(QDialog):
@@ -67,18 +67,11 @@ class MisfitDialog(QDialog):
 
     def _build_table(self) -> QTableWidget:
         table = QTableWidget(len(self._misfits), 2, self)
-        table.setObjectName("misfitTable")
-        table.setAccessibleName(self.tr("What does not fit"))
+        set_up_rows(table, "misfitTable", self.tr("What does not fit"))
         table.setToolTip(self.tr("Layers and patterns of the recipe, and why they are not taken as they are."))
         table.setHorizontalHeaderLabels([self.tr("Layer or pattern"), self.tr("Why, and what holds instead")])
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setShowGrid(False)
         table.setWordWrap(True)
-        table.verticalHeader().hide()
         header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setHighlightSections(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         for row, misfit in enumerate(self._misfits):

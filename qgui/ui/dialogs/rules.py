@@ -25,6 +25,7 @@ from qgui.core.fitting import PatternOutcome
 from qgui.core.recipe import PatternRule
 from qgui.ui.document import Document
 from qgui.ui.later import Later
+from qgui.ui.row_table import set_up_rows
 from qgui.ui.rule_settings import RuleSettings
 
 _ROWS = 6
@@ -122,20 +123,11 @@ class RulesDialog(QDialog):
 
     def _build_table(self) -> QTableWidget:
         table = QTableWidget(0, 3, self)
-        table.setObjectName("ruleTable")
-        table.setAccessibleName(self.tr("Rules by pattern"))
+        set_up_rows(table, "ruleTable", self.tr("Rules by pattern"))
         table.setToolTip(self.tr("The rules in their order; a later one wins."))
         table.setHorizontalHeaderLabels([self.tr("Pattern"), self.tr("Sets"), self.tr("Layers")])
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 9)
         header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setHighlightSections(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
