@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
 
 
 class PathField(QWidget):
@@ -101,3 +101,13 @@ def line_edit(
     edit.setPlaceholderText(placeholder)
     edit.textChanged.connect(changed)
     return edit
+
+
+def spin_box(name: str, accessible_name: str, tool_tip: str, bounds: tuple[int, int]) -> QSpinBox:
+    """Return a field for a whole number between bounds."""
+    box = QSpinBox()
+    box.setObjectName(name)
+    box.setAccessibleName(accessible_name)
+    box.setToolTip(tool_tip)
+    box.setRange(*bounds)
+    return box

@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGroupBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from qgui.core.layers import ModelDescription
 from qgui.core.recipe import DataReference
-from qgui.ui.dialogs.fields import FieldPage, PathField, line_edit
+from qgui.ui.dialogs.fields import FieldPage, PathField, line_edit, spin_box
+from qgui.ui.dialogs.image_fields import ImageFields
 from qgui.ui.dialogs.source_dialog import SourceDialog
 from qgui.ui.examples import DIGITS_DATA
 
 _SHAPE = re.compile(r"\d+(x\d+)*")
-_PAGES = ("example", "folder", "npz", "python", "random")
+_PAGES = ("example", "folder", "imagenet", "npz", "python", "random")
+#: These hold images, which become tensors as the dialog says.
+_IMAGES = ("folder", "imagenet")
 
 
 class OpenDataDialog(SourceDialog):
@@ -37,18 +40,22 @@ class OpenDataDialog(SourceDialog):
         self.setWindowTitle(self.tr("Open data"))
         self.ok.setText(self.tr("Open data"))
         self.ok.setAccessibleName(self.tr("Open data"))
-        self._start = reference
         self._model = model
         for text, tip, page in (
             (self.tr("Example"), self.tr("Handwritten digits that come with QGUI."), self._example_page()),
             (self.tr("Image folder"), self.tr("One directory for each class."), self._folder_page()),
+            ("ImageNet", self.tr("The validation images of ImageNet."), self._imagenet_page()),
             (self.tr("NumPy file"), self.tr("An .npz file with arrays x and y."), self._npz_page()),
             (self.tr("Python code"), self.tr("A function that returns a dataset."), self._python_page()),
             (self.tr("Random"), self.tr("Random numbers, for latency only."), self._random_page()),
         ):
             self.add_page(text, tip, page)
+        self.images = ImageFields(self.check, self)
         self.samples = self._samples_box()
+        self.body.addWidget(self.images)
         self.body.addWidget(self.samples)
+        self.body.addStretch(1)
+        self.kinds.currentRowChanged.connect(lambda row: self.images.setVisible(_PAGES[row] in _IMAGES))
         self.finish()
         self._begin_with(reference)
         self.accepted.connect(lambda: self.chosen.emit(self.reference()))
@@ -65,34 +72,20 @@ class OpenDataDialog(SourceDialog):
         self.folder = PathField("dataFolder", self.tr("Folder"), self.tr("The folder of the classes."), "", page)
         self.folder.changed.connect(self.check)
         page.add(self.tr("Folder"), self.folder)
-        self.resize_box = self._number("dataResize", self.tr("Resize"), self.tr("Short side after resizing."), 1, 4096)
-        self.crop_box = self._number("dataCrop", self.tr("Crop"), self.tr("Side of the central square."), 1, 4096)
-        for box in (self.resize_box, self.crop_box):
-            box.setSuffix(self.tr(" px"))
-        self.interpolation = QComboBox(page)
-        self.interpolation.setObjectName("dataInterpolation")
-        self.interpolation.setAccessibleName(self.tr("Interpolation"))
-        self.interpolation.setToolTip(self.tr("How pixels are mixed when an image is resized."))
-        self.interpolation.addItems(["bilinear", "bicubic", "nearest"])
-        sizes = QHBoxLayout()
-        for label, field in (
-            (self.tr("Resize"), self.resize_box),
-            (self.tr("Crop"), self.crop_box),
-            (self.tr("Interpolation"), self.interpolation),
-        ):
-            sizes.addWidget(QLabel(label, page))
-            sizes.addWidget(field)
-        sizes.addStretch(1)
-        page.form.addRow(sizes)
-        self.mean = line_edit("dataMean", self.tr("Mean"), self.tr("Mean of red, green, blue, subtracted."), self.check)
-        self.std = line_edit(
-            "dataStd",
-            self.tr("Std"),
-            self.tr("Standard deviation of each channel, by which its values are divided."),
-            self.check,
+        return page
+
+    def _imagenet_page(self) -> QWidget:
+        page = FieldPage(
+            self.tr(
+                "ImageNet's validation images with torchvision's labels: a directory per synset, or the files "
+                "ILSVRC2012_val_*.JPEG with the development kit beside them."
+            )
         )
-        page.add(self.tr("Mean"), self.mean)
-        page.add(self.tr("Std"), self.std)
+        self.imagenet = PathField(
+            "dataImagenet", self.tr("Folder"), self.tr("The folder of ImageNet's validation images."), "", page
+        )
+        self.imagenet.changed.connect(self.check)
+        page.add(self.tr("Folder"), self.imagenet)
         return page
 
     def _npz_page(self) -> QWidget:
@@ -135,15 +128,18 @@ class OpenDataDialog(SourceDialog):
 
     def _samples_box(self) -> QGroupBox:
         box = QGroupBox(self.tr("Samples"), self)
-        self.calibrate = self._number(
-            "dataCalibrate", self.tr("Calibration"), self.tr("Samples for calibration; 100 are often enough."), 1, 10**6
+        self.calibrate = spin_box(
+            "dataCalibrate",
+            self.tr("Calibration"),
+            self.tr("Samples for calibration; 100 are often enough."),
+            (1, 10**6),
         )
-        self.evaluate = self._number(
-            "dataEvaluate", self.tr("Evaluation"), self.tr("Samples for accuracy; none of the calibration."), 0, 10**7
+        self.evaluate = spin_box(
+            "dataEvaluate", self.tr("Evaluation"), self.tr("Samples for accuracy; none of the calibration."), (0, 10**7)
         )
         self.evaluate.setSpecialValueText(self.tr("all others"))
-        self.batch = self._number("dataBatch", self.tr("Batch size"), self.tr("Samples in each batch."), 1, 4096)
-        self.seed = self._number("dataSeed", self.tr("Seed"), self.tr("Seed of the random split."), 0, 2**31 - 1)
+        self.batch = spin_box("dataBatch", self.tr("Batch size"), self.tr("Samples in each batch."), (1, 4096))
+        self.seed = spin_box("dataSeed", self.tr("Seed"), self.tr("Seed of the random split."), (0, 2**31 - 1))
         first, second = QHBoxLayout(), QHBoxLayout()
         for row, label, field in (
             (first, self.tr("Calibrate with"), self.calibrate),
@@ -177,20 +173,8 @@ class OpenDataDialog(SourceDialog):
         layout.addWidget(self.overlap)
         return box
 
-    def _number(self, name: str, accessible_name: str, tool_tip: str, low: int, high: int) -> QSpinBox:
-        box = QSpinBox(self)
-        box.setObjectName(name)
-        box.setAccessibleName(accessible_name)
-        box.setToolTip(tool_tip)
-        box.setRange(low, high)
-        return box
-
     def _begin_with(self, reference: DataReference) -> None:
-        self.resize_box.setValue(reference.resize)
-        self.crop_box.setValue(reference.crop)
-        self.interpolation.setCurrentText(reference.interpolation)
-        self.mean.setText(", ".join(f"{value:g}" for value in reference.mean))
-        self.std.setText(", ".join(f"{value:g}" for value in reference.std))
+        self.images.show_reference(reference)
         self.calibrate.setValue(reference.calibrate)
         self.evaluate.setValue(reference.evaluate)
         self.batch.setValue(reference.batch_size)
@@ -214,6 +198,9 @@ class OpenDataDialog(SourceDialog):
         elif kind == "folder":
             page = "folder"
             self.folder.set_path(rest)
+        elif kind == "imagenet":
+            page = "imagenet"
+            self.imagenet.set_path(rest)
         elif kind == "random":
             page = "random"
             self.shape_edit.setText(rest)
@@ -244,6 +231,8 @@ class OpenDataDialog(SourceDialog):
                 return DIGITS_DATA
             case "folder":
                 return f"folder:{self.folder.path}"
+            case "imagenet":
+                return f"imagenet:{self.imagenet.path}"
             case "npz":
                 return self.npz.path
             case "python":
@@ -253,13 +242,8 @@ class OpenDataDialog(SourceDialog):
 
     def reference(self) -> DataReference:
         """Return what is chosen."""
-        return DataReference(
+        chosen = DataReference(
             source=self._source(),
-            resize=self.resize_box.value(),
-            crop=self.crop_box.value(),
-            mean=_triple(self.mean.text()) or self._start.mean,
-            std=_triple(self.std.text()) or self._start.std,
-            interpolation=self.interpolation.currentText(),  # type: ignore[arg-type]
             calibrate=self.calibrate.value(),
             evaluate=self.evaluate.value(),
             seed=self.seed.value(),
@@ -267,13 +251,16 @@ class OpenDataDialog(SourceDialog):
             batch_size=self.batch.value(),
             metric=self.metric_edit.text().strip(),
         )
+        return self.images.applied(chosen)
 
     def missing(self) -> str:
         page = _PAGES[self.pages.currentIndex()]
         if page == "folder" and not Path(self.folder.path or "?").is_dir():
             return self.tr("Choose the folder of the images.")
-        if page == "folder" and (_triple(self.mean.text()) is None or _triple(self.std.text()) is None):
-            return self.tr("Mean and std are three numbers with commas between them.")
+        if page == "imagenet" and not Path(self.imagenet.path or "?").is_dir():
+            return self.tr("Choose the folder of ImageNet's validation images.")
+        if page in _IMAGES and (missing := self.images.missing()):
+            return missing
         if page == "npz" and not Path(self.npz.path or "?").is_file():
             return self.tr("Choose the .npz file.")
         if page == "python" and not self.python.path:
@@ -284,11 +271,3 @@ class OpenDataDialog(SourceDialog):
 
     def preview(self) -> str:
         return self.tr("On the command line: {text}").format(text=f"--data {self._source()}")
-
-
-def _triple(text: str) -> tuple[float, float, float] | None:
-    try:
-        first, second, third = (float(part) for part in text.split(","))
-    except ValueError:
-        return None
-    return first, second, third

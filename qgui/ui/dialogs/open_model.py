@@ -44,6 +44,7 @@ class OpenModelDialog(SourceDialog):
             (self.tr("Example"), self.tr("A small network that comes with QGUI."), self._example_page()),
             ("torchvision", self.tr("A model of the torchvision package."), self._torchvision_page()),
             (self.tr("Python code"), self.tr("A function that builds the model."), self._python_page()),
+            ("transformers", self.tr("A classifier that save_pretrained wrote."), self._transformers_page()),
             (self.tr("Saved model"), self.tr("A whole model that torch.save wrote."), self._saved_page()),
         ):
             self.add_page(text, tip, page)
@@ -119,6 +120,24 @@ class OpenModelDialog(SourceDialog):
         page.add(self.tr("Weights (optional)"), self.python_weights)
         return page
 
+    def _transformers_page(self) -> QWidget:
+        page = FieldPage(
+            self.tr(
+                "A classifier of the package transformers in the folder that save_pretrained wrote. The package has to "
+                "be installed; nothing is downloaded."
+            )
+        )
+        self.transformers = PathField(
+            "transformersFolder",
+            self.tr("Model folder"),
+            self.tr("The folder with config.json and the weights."),
+            "",
+            page,
+        )
+        self.transformers.changed.connect(self.check)
+        page.add(self.tr("Folder"), self.transformers)
+        return page
+
     def _saved_page(self) -> QWidget:
         page = FieldPage(
             self.tr("A whole model in a file. A file that needs to run code to open asks for your agreement first.")
@@ -172,6 +191,8 @@ class OpenModelDialog(SourceDialog):
             case 2:
                 function = self.callable.text().strip() or self.callable.placeholderText()
                 return ModelReference(f"{self.python.path}:{function}", self.python_weights.path)
+            case 3:
+                return ModelReference(f"transformers:{self.transformers.path}")
             case _:
                 return ModelReference(self.saved.path)
 
@@ -187,7 +208,9 @@ class OpenModelDialog(SourceDialog):
             return self.tr("There is no file {path}.").format(path=self.python.path)
         if page == 2 and self.python_weights.path and not Path(self.python_weights.path).is_file():
             return self.tr("There is no file {path}.").format(path=self.python_weights.path)
-        if page == 3 and not Path(self.saved.path).is_file():
+        if page == 3 and not (Path(self.transformers.path or "?") / "config.json").is_file():
+            return self.tr("Choose the folder that save_pretrained wrote, with config.json in it.")
+        if page == 4 and not Path(self.saved.path).is_file():
             return self.tr("Choose the model file.")
         return ""
 
