@@ -192,16 +192,21 @@ def channel_reset_edit() -> Edit:
     return edit
 
 
-def activation_observer_edit(observer: Observer) -> Edit:
-    """Return the edit that gives activations an observer."""
+def _activation_edit(**settings: object) -> Edit:
+    """Return the edit that gives activations settings, where their ranges can be chosen."""
 
     def edit(layer: Layer, rule: Rule) -> Rule | str:
         reason = _needs_activation(layer)
         if reason:
             return reason
-        return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, observer=observer))
+        return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, **settings))
 
     return edit
+
+
+def activation_observer_edit(observer: Observer) -> Edit:
+    """Return the edit that gives activations an observer."""
+    return _activation_edit(observer=observer)
 
 
 def activation_observers_edit(observers: Mapping[str, Observer]) -> Edit:
@@ -227,27 +232,12 @@ def activation_kind_edit(kind: ObserverKind) -> Edit:
 
 def activation_scheme_edit(qscheme: ActivationScheme) -> Edit:
     """Return the edit that gives activations a qscheme."""
-
-    def edit(layer: Layer, rule: Rule) -> Rule | str:
-        reason = _needs_activation(layer)
-        if reason:
-            return reason
-        return msgspec.structs.replace(rule, activation=msgspec.structs.replace(rule.activation, qscheme=qscheme))
-
-    return edit
+    return _activation_edit(qscheme=qscheme)
 
 
 def reduce_range_edit(reduce_range: bool) -> Edit:
     """Return the edit that limits activations to seven bits, or gives them all eight."""
-
-    def edit(layer: Layer, rule: Rule) -> Rule | str:
-        reason = _needs_activation(layer)
-        if reason:
-            return reason
-        activation = msgspec.structs.replace(rule.activation, reduce_range=reduce_range)
-        return msgspec.structs.replace(rule, activation=activation)
-
-    return edit
+    return _activation_edit(reduce_range=reduce_range)
 
 
 def weight_choice_edit(qscheme: WeightScheme, observer: Observer) -> Edit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from qgui.core.results import BackendTiming
 from qgui.engine import backends, bert, comparison, latency, pretrained
 from qgui.engine.batch import Batch
 from qgui.engine.latency import NotTraceable, Variant
-from qgui.engine.opened import OpenedModel
 from qgui.engine.progress import Progress
 from qgui.engine.session import Session
 
@@ -134,7 +132,8 @@ def _variants(session: Session) -> tuple[list[_Named], list[str]]:
 
     add(say("float TorchScript"), lambda: _traced("float", module, "", batch, others))
     if model.graphs is not None and all(t.dim() == 4 for t in batch.tensors):
-        add(say("float fused, channels-last, TorchScript"), lambda: _channels_last(model, batch, others))
+        fused = model.graphs.fused
+        add(say("float fused, channels-last, TorchScript"), lambda: _channels_last(fused, batch, others))
     quantized = result.module
     named.append(
         _Named(say("int8 eager"), Variant("quantized", "eager", backend, lambda: batch.run(quantized, copy=False)))
@@ -149,9 +148,6 @@ def _traced(subject: Any, module: torch.nn.Module, backend: str, batch: Batch, o
     return Variant(subject, "torchscript", backend, lambda: script(*tensors))
 
 
-def _channels_last(model: OpenedModel, batch: Batch, others: list[Batch]) -> Variant:
-    """Return the fused float graph with weights and images channels-last, traced and frozen."""
-    assert model.graphs is not None
-    module = copy.deepcopy(model.graphs.fused).eval().to(memory_format=torch.channels_last)
-    images = tuple(tensor.contiguous(memory_format=torch.channels_last) for tensor in batch.tensors)
-    return _traced("float", module, "", Batch(images, None, batch.indices), others)
+def _channels_last(model: torch.nn.Module, batch: Batch, others: list[Batch]) -> Variant:
+    script, images = latency.channels_last(model, batch, others)
+    return Variant("float", "torchscript", "", lambda: script(*images))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -153,6 +154,27 @@ def torchscript(
         branches = any("Python boolean" in str(w.message) for w in caught)
         note = _note_on_branches(wrapped, frozen, others) if branches else ""
     return frozen, note
+
+
+def channels_last(
+    model: nn.Module, batch: Batch, others: Sequence[Batch] = ()
+) -> tuple[torch.jit.ScriptModule, tuple[torch.Tensor, ...]]:
+    """Return a float model traced and frozen with its weights channels-last, and the inputs in the same order.
+
+    Args:
+        model: The model; it stays as it is.
+        batch: What it is traced with.
+        others: Further samples, to notice where the traced model computes something else.
+
+    Raises:
+        NotTraceable: It cannot be traced.
+    """
+    turned = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
+    order = torch.channels_last
+    inputs = tuple(t.contiguous(memory_format=order) if t.dim() == 4 else t for t in batch.tensors)
+    named = dict(zip(batch.inputs, inputs, strict=True)) if isinstance(batch.inputs, dict) else inputs
+    program, _ = torchscript(turned, "", Batch(named, None, batch.indices), others)
+    return program, inputs
 
 
 def _copies(tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

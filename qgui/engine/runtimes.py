@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import tempfile
 import warnings
@@ -242,13 +241,11 @@ def _in_torch(
 
 def _optimized(model: nn.Module, folder: Path, batch: Batch, others: list[Batch]) -> Prepared:
     """Return a float model with its channels last and its weights packed for this processor beforehand."""
-    turned = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    program, _ = latency.torchscript(turned, "", batch, others)
+    program, inputs = latency.channels_last(model, batch, others)
     stored = _stored(program, folder / "float-channels-last.pt", batch, "")
     with plain.quiet():
         packed = torch.jit.optimize_for_inference(program)
-    tensors = tuple(batch.tensors)
-    return Prepared(lambda: packed(*tensors), stored.size, stored.file)
+    return Prepared(lambda: packed(*inputs), stored.size, stored.file)
 
 
 def _stored(program: torch.jit.ScriptModule, path: Path, batch: Batch, backend: str) -> Prepared:

@@ -453,3 +453,23 @@ def test_a_relu_in_place_does_not_change_what_the_layer_before_it_is_held_agains
     ratios = {layer.name: layer.sqnr_db for layer in found.layers}
     assert ratios["add"] is not None
     assert ratios["add"] > 100
+
+
+class _Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        return self.convolution(image) + shift
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_float_model_with_its_channels_last_computes_the_same(named: bool) -> None:
+    model, image, shift = _Named().eval(), torch.randn(1, 3, 8, 8), torch.randn(1)
+    batch = Batch({"shift": shift, "image": image} if named else (image, shift), None, [0])
+    program, inputs = latency.channels_last(model, batch)
+    images = next(tensor for tensor in inputs if tensor.dim() == 4)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert model.convolution.weight.is_contiguous()
+    torch.testing.assert_close(program(*inputs), model(image, shift))
