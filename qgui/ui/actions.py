@@ -127,9 +127,9 @@ def action_texts() -> dict[ActionId, ActionText]:
             "Ctrl+L",
         ),
         ActionId.ADVICE: ActionText(
-            tr("&Advice for this model"),
-            tr("Advice"),
-            tr("Explain what is advised for this model and why, and decide it piece by piece."),
+            say("&Advice for this model"),
+            say("Advice"),
+            say("Explain what is advised for this model and why, and decide it piece by piece."),
             "info",
             "Ctrl+I",
         ),
