@@ -11,6 +11,9 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && { echo "$$p"; break; }; done)
 endif
 
+# Processes among which `make test` shares the files of tests; each takes up to 4 GB.
+JOBS := 2
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -30,7 +33,7 @@ run: $(VENV)/installed ## Open the window; without a display, do a whole job off
 	fi
 
 test: lint ## Run the linters, the type checker, the import law and the tests
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/installed-test ## Run the linters, the type checker and the import law
 	$(BIN)/ruff check

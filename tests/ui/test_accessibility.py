@@ -38,7 +38,7 @@ DIALOGS: dict[str, Callable[[MainWindow], QDialog]] = {
     "open data": lambda window: OpenDataDialog(ui_samples.model(), DataReference(), window),
     "export": lambda window: ExportDialog(window.document, window.workflow, window.settings, window),
     "preferences": lambda window: PreferencesDialog(
-        window.settings, ui_samples.MACHINE, Applied(nothing, nothing, nothing), window
+        window.settings, ui_samples.MACHINE, Applied(nothing, nothing, nothing, nothing), window
     ),
     "rules": lambda window: RulesDialog(window.document, "Conv2d", window),
     "backends": lambda window: BackendDialog(_TIMINGS, "x86", window),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from PySide6.QtGui import QImage
 
 from qgui.core import messages, published
 from qgui.core.benchmarks import (
@@ -218,6 +217,9 @@ def samples(indices: Iterable[int], folder: Path) -> tuple[SampleDescription, ..
     for index in indices:
         picture = folder / f"sample-{index}.png"
         if index % 2 and index != 3:
+            # The scripted worker, which every test of a window starts, needs Qt for nothing else.
+            from PySide6.QtGui import QImage
+
             image = QImage(8, 8, QImage.Format.Format_Grayscale8)
             image.fill(40 + index)
             image.save(str(picture))
