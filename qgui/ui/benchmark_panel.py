@@ -274,5 +274,9 @@ class BenchmarkPanel(QWidget):
         for table, button in self.run_all.items():
             ready = work.runnable(published.rows_of([table]))
             button.setEnabled(bool(ready))
-            count = self.tr("Run {count} rows one after the other.").format(count=len(ready))
+            one = len(ready) == 1
+            text = (
+                self.tr("Run the one row that can be run.") if one else self.tr("Run {count} rows one after the other.")
+            )
+            count = text.format(count=len(ready))
             button.setToolTip(count if ready else self.tr("No row can be run now; each says what it lacks."))

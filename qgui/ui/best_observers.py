@@ -131,9 +131,13 @@ class BestObservers(QObject):
         edit = decisions.activation_observers_edit(observers)
         self._document.decide(self.tr("Best observer per layer"), list(observers), edit)
         if not observers:
-            self.ended.emit(
-                self.tr("Each of the {count} ranges already has its best observer.").format(count=len(owners))
+            only = len(owners) == 1
+            sentence = (
+                self.tr("The range already has its best observer.")
+                if only
+                else self.tr("Each of the {count} ranges already has its best observer.")
             )
+            self.ended.emit(sentence.format(count=len(owners)))
             return
         sentence = self.tr(
             "{changed} of {count} ranges have another observer now; predicted SQNR rises there by {median} dB in the "
@@ -193,7 +197,8 @@ class BestButton(QToolButton):
 
     def _name_selected(self) -> None:
         count = len(adjustable_owners(self._document, self._selected_layers()))
-        self.for_selected.setText(self.tr("For the {count} selected ranges").format(count=count))
+        text = self.tr("For the selected range") if count == 1 else self.tr("For the {count} selected ranges")
+        self.for_selected.setText(text.format(count=count))
         self.for_selected.setEnabled(count > 0)
 
     def _show_progress(self, done: int, total: int) -> None:

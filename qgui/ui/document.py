@@ -428,7 +428,9 @@ class Document(QObject):
             sentence = self.tr("{backend} does not allow everything that was decided; changed: {layers}")
             self.notice.emit(sentence.format(backend=backend, layers=", ".join(found.changed)))
         elif widths:
-            sentence = self.tr("{backend}: {seven} activations use seven bits (reduce range), {eight} now all eight.")
+            sentence = self.tr(
+                "{backend}: activations now with seven bits (reduce range): {seven}, with eight: {eight}."
+            )
             seven = sum(rule.activation.reduce_range for rule in widths.values())
             self.notice.emit(sentence.format(backend=backend, seven=seven, eight=len(widths) - seven))
 

@@ -292,7 +292,9 @@ class LayerCells(QObject):
     def _tool_tip(self, row: Row, column: Column) -> str | None:
         layer = row.layer
         if layer is None:
-            return self.tr("{path}: {count} layers").format(path=row.path, count=sum(1 for _ in row.heads()))
+            count = sum(1 for _ in row.heads())
+            text = self.tr("{path}: 1 layer") if count == 1 else self.tr("{path}: {count} layers")
+            return text.format(path=row.path, count=count)
         if not layer.head:
             return self.tr("Fused into {head}: it follows the mode of that layer.").format(head=layer.group)
         match column:

@@ -198,7 +198,7 @@ class OverviewPanel(QWidget):
         for widget in (self.view, self.order):
             widget.setVisible(calibrated)
         self.empty.setVisible(not calibrated)
-        self.said.setText(self.tr("{count} tensors").format(count=self.model.rowCount()) if calibrated else "")
+        self.said.setText(self._counted(self.model.rowCount()) if calibrated else "")
         if calibrated:
             self.banner.hide()
             self.show_layers(self._shown)
@@ -220,10 +220,14 @@ class OverviewPanel(QWidget):
     def _is_seen(self, index: QModelIndex) -> bool:
         return self.view.isVisible() and self.view.visualRect(index).intersects(self.view.viewport().rect())
 
+    def _counted(self, tensors: int) -> str:
+        return self.tr("1 tensor") if tensors == 1 else self.tr("{count} tensors").format(count=tensors)
+
     def _on_ranked(self, done: int, total: int) -> None:
-        count = self.tr("{count} tensors").format(count=total)
         self.said.setText(
-            count if done >= total else self.tr("sorting: {done} of {count}").format(done=done, count=total)
+            self._counted(total)
+            if done >= total
+            else self.tr("sorting: {done} of {count}").format(done=done, count=total)
         )
 
     def _on_order(self) -> None:

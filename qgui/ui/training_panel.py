@@ -336,7 +336,9 @@ class TrainingPanel(QWidget):
             return tr("Scoring the float model, static int8 and the start…")
         if watch.state is TrainingState.ENDED and watch.outcome is not None:
             outcome = watch.outcome
-            text = tr("{count} epochs in {time}, the state of epoch {best} was taken and converted.").format(
+            one = tr("1 epoch in {time}, the state of epoch {best} was taken and converted.")
+            many = tr("{count} epochs in {time}, the state of epoch {best} was taken and converted.")
+            text = (one if outcome.records[-1].epoch == 1 else many).format(
                 count=outcome.records[-1].epoch, time=formatting.duration(outcome.seconds), best=outcome.best
             )
             return f"{text} {outcome.check.sentence if outcome.check else ''}"

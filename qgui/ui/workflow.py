@@ -265,7 +265,9 @@ class Workflow(QObject):
                 self.failed.emit(failure_of(error))
                 return
             self._engine_digest = None
-            sentence = self.tr("Calibrated with {samples} samples in {seconds:.1f} s.")
+            one = self.tr("Calibrated with 1 sample in {seconds:.1f} s.")
+            many = self.tr("Calibrated with {samples} samples in {seconds:.1f} s.")
+            sentence = one if event.samples == 1 else many
             self.done.emit(sentence.format(samples=event.samples, seconds=event.seconds))
             if event.unfinite:
                 sentence = self.tr("NaN or infinite values came out of {layers}; their ranges leave them out.")
@@ -307,7 +309,8 @@ class Workflow(QObject):
         self._engine_digest = result.recipe_hash
         self._document.set_result(result)
         int8 = sum(layer.scale is not None or bool(layer.weight_scale) for layer in result.layers)
-        sentence = self.tr("Quantized {layers} layers in {seconds:.1f} s.")
+        one = self.tr("Quantized 1 layer in {seconds:.1f} s.")
+        sentence = one if int8 == 1 else self.tr("Quantized {layers} layers in {seconds:.1f} s.")
         self.done.emit(sentence.format(layers=int8, seconds=result.seconds))
         self.step_finished.emit("quantize")
 

@@ -282,7 +282,9 @@ class ExportDialog(QDialog):
                 self.table.setItem(row, column, item)
         failed = [f"{BY_KEY[entry.format].title}: {entry.message}" for entry in exports if not entry.verified]
         checked = max((entry.samples for entry in exports), default=0)
-        sentence = self.tr("Every file was loaded again and gave the same outputs for {count} samples.")
+        one = self.tr("Every file was loaded again and gave the same outputs for 1 sample.")
+        many = self.tr("Every file was loaded again and gave the same outputs for {count} samples.")
+        sentence = one if checked == 1 else many
         self.message.setText("\n".join(failed) if failed else sentence.format(count=checked))
         self.table.resizeColumnsToContents()
         frame = 2 * self.table.frameWidth()
