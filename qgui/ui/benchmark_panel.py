@@ -274,9 +274,7 @@ class BenchmarkPanel(QWidget):
         for table, button in self.run_all.items():
             ready = work.runnable(published.rows_of([table]))
             button.setEnabled(bool(ready))
-            one = len(ready) == 1
-            text = (
-                self.tr("Run the one row that can be run.") if one else self.tr("Run {count} rows one after the other.")
-            )
+            one, many = self.tr("Run the one that can be run."), self.tr("Run {count} rows one after the other.")
+            text = one if len(ready) == 1 else many
             count = text.format(count=len(ready))
             button.setToolTip(count if ready else self.tr("No row can be run now; each says what it lacks."))

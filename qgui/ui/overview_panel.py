@@ -224,11 +224,8 @@ class OverviewPanel(QWidget):
         return self.tr("1 tensor") if tensors == 1 else self.tr("{count} tensors").format(count=tensors)
 
     def _on_ranked(self, done: int, total: int) -> None:
-        self.said.setText(
-            self._counted(total)
-            if done >= total
-            else self.tr("sorting: {done} of {count}").format(done=done, count=total)
-        )
+        sorting = self.tr("sorting: {done} of {count}").format(done=done, count=total)
+        self.said.setText(self._counted(total) if done >= total else sorting)
 
     def _on_order(self) -> None:
         self.model.sort_by(Order(self.order.currentData()))

@@ -208,6 +208,11 @@ def test_that_accuracy_is_told_as_measured_and_the_worst_layer_is_named(model: M
     assert "lowest SQNR" in worst.text
 
 
+def test_that_random_weights_are_said_to_tell_nothing_of_accuracy(model: ModelDescription) -> None:
+    told = sections(known(msgspec.structs.replace(model, pretrained=False), comparison=MEASURED))["accuracy"].text
+    assert "The weights are random" in told
+
+
 def test_that_noise_a_layer_adds_itself_counts_more_than_what_it_inherits(model: ModelDescription) -> None:
     ratios = [
         MeasuredRatios("first", "first", 1.0, 0, 256, sqnr_db=20.0),

@@ -71,6 +71,8 @@ def _verdict(known: Known) -> str:
         told.append(say("Output SQNR: {db:.1f} dB.", db=comparison.output_sqnr_db))
         if comparison.output_sqnr_db < GOOD_DB:
             told.append(say("Below {good:.0f} dB answers may differ: try the following, in this order.", good=GOOD_DB))
+    if not known.model.pretrained:
+        told.append(say("The weights are random, so this says nothing about accuracy."))
     if known.comparison_stale:
         told.append(say("The decisions have changed since."))
     return " ".join(told) or say("Measured, but the data has no labels and the outputs could not be compared.")
