@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,17 @@ class Gallery:
         driver: Drives the window, which is shown, with its panels built and its worker started.
         subject: What is opened.
         take: Is given every picture.
+        themes: In which the pictures are taken.
     """
 
-    def __init__(self, driver: Driver, subject: Subject, take: Take) -> None:
+    def __init__(
+        self, driver: Driver, subject: Subject, take: Take, themes: Sequence[ThemeName] = THEMES
+    ) -> None:
         self._driver = driver
         self._window = driver.window
         self._subject = subject
         self._take = take
+        self._themes = tuple(themes)
 
     def walk(self) -> None:
         """Take all pictures.
@@ -96,7 +100,9 @@ class Gallery:
             widget: What is pictured; by default the window.
             ready: Whether a theme has arrived; by default it has at once.
         """
-        for theme in THEMES:
+        # Changing the theme styles every widget anew, which takes longer than the picture: begin with the present one.
+        present = self._window.theme.name
+        for theme in sorted(self._themes, key=lambda theme: theme is not present):
             self._window.theme.choose(theme)
             if ready is not None:
                 self._driver.wait_until(ready, f"'{name}' in {theme.value}")
@@ -148,6 +154,7 @@ class Gallery:
         work = window.workbench
         driver.step("calibrate", window.workflow.calibrate)
         driver.step("quantize", window.workflow.quantize)
+        driver.wait_until(lambda: window.document.measured is not None, "what the activations became")
         self._picture("ranges")
         self._picture("inspector", window.docks.inspector)
         work.ranges_panel.as_table.click()
@@ -265,7 +272,7 @@ def _nothing() -> None:
 
 
 def select_interesting(driver: Driver) -> None:
-    """Select a layer in the middle of the network whose output has a range that can be chosen.
+    """Select a layer in the middle of the network whose weight and output have ranges, where there is one.
 
     Raises:
         DriveError: No model is open.
@@ -273,10 +280,8 @@ def select_interesting(driver: Driver) -> None:
     document = driver.window.document
     if document.model is None:
         raise DriveError("no model is open")
-    names = [
-        layer.name
-        for layer in document.model.layers
-        if layer.head and layer.weight_shape and document.tensor_of(layer) is not None and legality.has_activation(layer)
-    ]
+    heads = [layer for layer in document.model.layers if layer.head and layer.weight_shape and layer.tensor]
+    static = [layer.name for layer in heads if document.recipe.rule(layer.name).mode is Mode.STATIC]
+    names = static or [layer.name for layer in heads]
     if names:
         driver.window.layer_panel.select([names[len(names) // 3]])
