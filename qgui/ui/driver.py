@@ -1,4 +1,4 @@
-"""Drives the real window without a person: begins something, waits until it is finished, and sees what is on the screen."""
+"""Drives the real window without a person: begins something, waits for its end, and sees what is on the screen."""
 
 from __future__ import annotations
 
@@ -87,17 +87,22 @@ class Driver:
         QTimer.singleShot(milliseconds, self._leave)
         self._wait(milliseconds + 5_000)
 
-    def still(self, widget: QWidget) -> QImage:
+    def still(self, widget: QWidget, looks: int = 1) -> QImage:
         """Return what a widget looks like once nothing in it moves any more.
+
+        Args:
+            widget: What is looked at.
+            looks: How many looks in a row have to show the same.
 
         Raises:
             DriveError: It never comes to rest.
         """
-        before = QImage()
+        before, same = QImage(), 0
         for _ in range(_LOOKS):
             self.settle()
             now = widget.grab().toImage()
-            if now == before:
+            same = same + 1 if now == before else 0
+            if same == looks:
                 return now
             before = now
         raise DriveError(f"{widget.objectName()} never comes to rest")

@@ -25,6 +25,9 @@ from qgui.ui.theme import ThemeName
 
 THEMES = (ThemeName.LIGHT, ThemeName.DARK)
 
+#: A page of the web engine rests once so many looks in a row show the same.
+_PAGE_LOOKS = 12
+
 #: Takes the picture of a name in a theme.
 Take = Callable[[ThemeName, str, QImage], None]
 
@@ -58,9 +61,7 @@ class Gallery:
         themes: In which the pictures are taken.
     """
 
-    def __init__(
-        self, driver: Driver, subject: Subject, take: Take, themes: Sequence[ThemeName] = THEMES
-    ) -> None:
+    def __init__(self, driver: Driver, subject: Subject, take: Take, themes: Sequence[ThemeName] = THEMES) -> None:
         self._driver = driver
         self._window = driver.window
         self._subject = subject
@@ -98,7 +99,7 @@ class Gallery:
         Args:
             name: Of the files.
             widget: What is pictured; by default the window.
-            ready: Whether a theme has arrived; by default it has at once.
+            ready: Whether a theme has arrived in a page that follows in its own time, and moves while it does.
         """
         # Changing the theme styles every widget anew, which takes longer than the picture: begin with the present one.
         present = self._window.theme.name
@@ -106,7 +107,7 @@ class Gallery:
             self._window.theme.choose(theme)
             if ready is not None:
                 self._driver.wait_until(ready, f"'{name}' in {theme.value}")
-            self._take(theme, name, self._driver.still(widget or self._window))
+            self._take(theme, name, self._driver.still(widget or self._window, 1 if ready is None else _PAGE_LOOKS))
 
     def _dialog(self, name: str, dialog: QDialog) -> None:
         """Take the pictures of a dialog, and leave it."""
@@ -163,7 +164,7 @@ class Gallery:
         work.tabs.setCurrentWidget(work.overview_panel)
         self._picture("overview")
         work.tabs.setCurrentWidget(work.weights_panel)
-        driver.wait_until(lambda: work.weights_panel.table.isVisible(), "the weights")
+        driver.wait_until(work.weights_panel.table.isVisible, "the weights")
         self._picture("weights")
 
     def _quantized(self) -> None:
@@ -178,7 +179,7 @@ class Gallery:
         self._graph("quantized", "graph-quantized")
 
     def _graph(self, kind: GraphKind, name: str) -> None:
-        """Take the pictures of the graph, which is a page that follows in its own time."""
+        """Take the pictures of one graph."""
         panel, theme = self._window.workbench.graph_panel, self._window.theme
         panel.show_kind(kind)
         self._driver.wait_until(lambda: panel.drawn == kind, "the graph")
