@@ -23,6 +23,7 @@ from PySide6.QtCore import QMessageLogContext, QSize, QtMsgType, qInstallMessage
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from qgui.core import language as languages
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId
@@ -33,9 +34,6 @@ from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme, ThemeName
 
-LANGUAGES = ("en", "zh_CN")
-#: Chooses the language of a process.
-LANGUAGE_VARIABLE = "QGUI_LANGUAGE"
 _EPOCHS = 2
 
 
@@ -155,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Walk through the window; return 0, or 1 with a line on standard error."""
     given = _parse(argv)
     given.out = given.out.absolute()
-    if given.every_panel and os.environ.get(LANGUAGE_VARIABLE) not in given.language:
+    if given.every_panel and os.environ.get(languages.VARIABLE) not in given.language:
         return max(_in_language(language, given) for language in given.language)
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -205,7 +203,7 @@ def _whole_job(driver: Driver, given: argparse.Namespace) -> None:
 
 def _every_panel(driver: Driver, given: argparse.Namespace, folder: Path) -> None:
     """Take the pictures of one language."""
-    language = os.environ[LANGUAGE_VARIABLE]
+    language = os.environ[languages.VARIABLE]
     folders = {theme: given.out / theme.value / language for theme in THEMES}
     for old in folders.values():
         shutil.rmtree(old, ignore_errors=True)
@@ -221,7 +219,7 @@ def _every_panel(driver: Driver, given: argparse.Namespace, folder: Path) -> Non
 
 def _in_language(language: str, given: argparse.Namespace) -> int:
     """Do the same in a process of its own, whose language is another."""
-    environment = {**os.environ, LANGUAGE_VARIABLE: language, "QT_QPA_PLATFORM": "offscreen"}
+    environment = {**os.environ, languages.VARIABLE: language, "QT_QPA_PLATFORM": "offscreen"}
     arguments = ["--every-panel", "--language", language]
     for name in ("out", "model", "weights", "data", "calibrate", "evaluate", "threads"):
         arguments += [f"--{name}", str(getattr(given, name))]
@@ -256,10 +254,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", type=_size, default=QSize(1280, 800), help="of the window, as 1280x800")
     every = parser.add_argument("--every-panel", action="store_true", help="pictures of everything, in both themes")
     parser.add_argument(
-        "--language", action="append", choices=LANGUAGES, help=f"with {every.option_strings[0]}; default: each"
+        "--language",
+        action="append",
+        choices=languages.LANGUAGES,
+        help=f"with {every.option_strings[0]}; default: each",
     )
     given = parser.parse_args(argv)
-    given.language = given.language or list(LANGUAGES)
+    given.language = given.language or list(languages.LANGUAGES)
     return given
 
 
