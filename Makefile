@@ -19,10 +19,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bundle clean system
+.PHONY: help run test lint pictures references bundle clean system
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed ## Open the window; without a display, do a whole job offscreen and write pictures to runs/tour
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
@@ -40,6 +40,12 @@ lint: $(VENV)/installed-test ## Run the linters, the type checker and the import
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: $(VENV)/installed ## Take pictures of every panel and dialog, light and dark, in each language, into runs/pictures
+	$(BIN)/python -m qgui.ui.tour --every-panel --out runs/pictures
+
+references: $(VENV)/installed-test ## Renew the pictures that the tests compare the window with
+	QT_QPA_PLATFORM=offscreen QGUI_RENEW_PICTURES=1 $(BIN)/python -m pytest -q tests/ui/test_pictures.py -k looks
 
 bundle: $(VENV)/installed-bundle ## Build dist/qgui, a folder with a program that needs no Python, and try it offscreen
 	$(BIN)/python packaging/icons.py build/icons

@@ -136,6 +136,11 @@ class GraphPanel(QWidget):
 
     # What is asked of it
 
+    @property
+    def drawn(self) -> GraphKind | None:
+        """Which model's graph is on the screen; None while none is."""
+        return self.kind if self._drawn else None
+
     def show_kind(self, kind: GraphKind) -> None:
         """Show the float or the quantized model."""
         self.kind = kind

@@ -1,8 +1,10 @@
 """Drives the real window with the real engine through the whole job, takes pictures, and writes a report.
 
     python -m qgui.ui.tour --out DIR [--model SOURCE] [--data SOURCE] [--theme light|dark]
+    python -m qgui.ui.tour --out DIR --every-panel [--language en] [--language zh_CN] [--size 1280x800]
 
-Works without a display.
+The second takes pictures of every panel and every dialog, light and dark, and in each language:
+`DIR/light/en/ranges.png`. Works without a display.
 """
 
 from __future__ import annotations
@@ -11,80 +13,70 @@ import argparse
 import base64
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
-from PySide6.QtCore import QEventLoop, QMessageLogContext, QSize, QTimer, QtMsgType, qInstallMessageHandler
-from PySide6.QtWidgets import QApplication, QDialog, QWidget
+from PySide6.QtCore import QMessageLogContext, QSize, QtMsgType, qInstallMessageHandler
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
-from qgui.core.messages import Failed
+from qgui.core import language as languages
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId
 from qgui.ui.app import create_application
+from qgui.ui.driver import DriveError, Driver
+from qgui.ui.gallery import THEMES, Gallery, Subject, select_interesting
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme, ThemeName
 
-_PATIENCE_MS = 15 * 60 * 1000
-_SIZE = QSize(1280, 800)
-
-
-class TourError(Exception):
-    """A step of the tour failed."""
+_EPOCHS = 2
 
 
 class Tour:
     """One walk through the window.
 
     Args:
-        window: The window, not shown yet.
+        driver: Drives the window, which is not shown yet.
         out: Where pictures, export and report go.
     """
 
-    def __init__(self, window: MainWindow, out: Path) -> None:
-        self._window = window
+    def __init__(self, driver: Driver, out: Path) -> None:
+        self._driver = driver
+        self._window = driver.window
         self._out = out
-        self._failure: Failed | None = None
-        self._loop: QEventLoop | None = None
         self.pictures: list[Path] = []
         for old in (out / "pictures").glob("*.png"):
             old.unlink()
         # Else the dialog would ask whether to replace the files of the tour before.
         shutil.rmtree(out / "export", ignore_errors=True)
-        sys.excepthook = self._on_error
-        window.workflow.failed.connect(self._on_failure)
 
     def walk(self, model: ModelReference, data: DataReference) -> None:
         """Do the whole job.
 
         Raises:
-            TourError: A step failed or took too long.
+            DriveError: A step failed or took too long.
         """
-        window, workflow = self._window, self._window.workflow
-        window.resize(_SIZE)
-        window.show()
-        self._settle()
-        window.client.start()
-        window.build_panels()
-        self._settle()
+        window, driver = self._window, self._driver
+        workflow = window.workflow
         self._picture("start")
         self._dialog("open-model", ActionId.OPEN_MODEL, "openModelDialog")
-        self._step("model", lambda: window.open_model(model))
+        driver.step("model", lambda: window.open_model(model))
         self._picture("opened")
         self._dialog("open-data", ActionId.OPEN_DATA, "openDataDialog")
-        self._step("data", lambda: workflow.open_data(data))
+        driver.step("data", lambda: workflow.open_data(data))
         if window.document.needs_calibration:
-            self._step("calibrate", workflow.calibrate)
-        self._step("quantize", workflow.quantize)
-        self._select_interesting()
+            driver.step("calibrate", workflow.calibrate)
+        driver.step("quantize", workflow.quantize)
+        select_interesting(driver)
         self._picture("ranges")
         self._show_weights()
         self._picture("weights")
-        self._step("compare", window.compare)
+        driver.step("compare", window.compare)
         self._picture("compare")
         panel = window.workbench.compare_panel
         for place, name in ((1, "compare-layers"), (panel.tabs.indexOf(panel.slowness), "compare-slowness")):
@@ -99,56 +91,32 @@ class Tour:
         window.workbench.show_ranges()
 
     def _export(self) -> None:
-        window = self._window
-        window.settings.set(options.EXPORT_FOLDER, str(self._out / "export"))
-        window.actions_by_id[ActionId.EXPORT].trigger()
-        dialog = self._window.findChild(QDialog, "exportDialog")
-        start = dialog.findChild(QWidget, "exportStart") if dialog is not None else None
-        if dialog is None or start is None:
-            raise TourError("the export dialog did not open")
-        self._step("export", start.click)  # type: ignore[attr-defined]
+        self._window.settings.set(options.EXPORT_FOLDER, str(self._out / "export"))
+        dialog = self._driver.triggered(ActionId.EXPORT, "exportDialog")
+        start = dialog.findChild(QPushButton, "exportStart")
+        assert start is not None
+        self._driver.press(start, "export")
         self._picture("export", dialog)
         dialog.accept()
-        self._settle()
+        self._driver.settle()
 
     def _dialog(self, name: str, action: ActionId, dialog_name: str) -> None:
         """Open a dialog, take its picture, and leave it."""
-        self._window.actions_by_id[action].trigger()
-        self._settle()
-        dialog = self._window.findChild(QDialog, dialog_name)
-        if dialog is None:
-            raise TourError(f"the dialog {dialog_name} did not open")
+        dialog = self._driver.triggered(action, dialog_name)
         self._picture(name, dialog)
         dialog.reject()
-        self._settle()
-
-    def _select_interesting(self) -> None:
-        """Select a layer in the middle of the network whose output has a range of its own."""
-        document = self._window.document
-        if document.model is None:
-            return
-        names = [
-            layer.name
-            for layer in document.model.layers
-            if layer.head and layer.weight_shape and document.tensor_of(layer) is not None
-        ]
-        if names:
-            self._window.layer_panel.select([names[len(names) // 3]])
-        self._settle()
+        self._driver.settle()
 
     def _show_weights(self) -> None:
-        window = self._window
-        window.workbench.tabs.setCurrentWidget(window.workbench.weights_panel)
-        panel = window.workbench.weights_panel
-        self._wait_until(lambda: panel.table.isVisible() or not window.client.current, "the weights")
-        self._settle(400)
-        self._wait_until(lambda: window.client.current is None, "the weights")
+        window, panel = self._window, self._window.workbench.weights_panel
+        window.workbench.tabs.setCurrentWidget(panel)
+        self._driver.wait_until(lambda: panel.table.isVisible() or not window.client.current, "the weights")
 
     def write_report(self) -> Path:
         """Write the report with all pictures and return where it lies.
 
         Raises:
-            TourError: It could not be written.
+            DriveError: It could not be written.
         """
         path, written = self._out / "report.html", list[Path]()
         pictures = [
@@ -160,74 +128,19 @@ class Tour:
         ]
         self._window.report.written.connect(written.append)
         self._window.report.write(path, pictures)
-        self._wait_until(lambda: path in written, "the report")
+        self._driver.wait_until(lambda: path in written, "the report")
         return path
-
-    # Waiting
-
-    def _step(self, name: str, begin: Callable[[], object]) -> None:
-        """Begin something and wait until it is finished."""
-        finished: list[str] = []
-
-        def on_finished(step: str) -> None:
-            if step == name:
-                finished.append(step)
-                self._leave()
-
-        self._window.workflow.step_finished.connect(on_finished)
-        begin()
-        if not finished and self._failure is None:
-            self._wait(_PATIENCE_MS)
-        self._window.workflow.step_finished.disconnect(on_finished)
-        if self._failure is not None:
-            raise TourError(f"{self._failure.what}: {self._failure.why}")
-        if not finished:
-            raise TourError(f"the step '{name}' took longer than {_PATIENCE_MS // 60_000} minutes")
-        self._settle()
-
-    def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        for _ in range(200):
-            if condition():
-                return
-            self._settle(50)
-        raise TourError(f"{what} did not come")
-
-    def _settle(self, milliseconds: int = 150) -> None:
-        """Let the window draw what is new."""
-        QTimer.singleShot(milliseconds, self._leave)
-        self._wait(milliseconds + 5_000)
-
-    def _wait(self, milliseconds: int) -> None:
-        loop = QEventLoop()
-        timer = QTimer()
-        timer.setSingleShot(True)
-        timer.timeout.connect(loop.quit)
-        timer.start(milliseconds)
-        self._loop = loop
-        loop.exec()
-        self._loop = None
-        timer.stop()
-
-    def _leave(self) -> None:
-        if self._loop is not None:
-            self._loop.quit()
-
-    def _on_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Let an error in the window end the tour instead of passing by."""
-        sys.__excepthook__(kind, error, trace)
-        self._failure = Failed(what="the window met an error", why=f"{kind.__name__}: {error}")
-        self._leave()
-
-    def _on_failure(self, failure: Failed) -> None:
-        self._failure = failure
-        self._leave()
 
     def _picture(self, name: str, widget: QWidget | None = None) -> None:
         path = self._out / "pictures" / f"{len(self.pictures) + 1:02d}-{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not (widget or self._window).grab().save(str(path)):
-            raise TourError(f"could not write {path}")
+        _save(self._driver.still(widget or self._window), path)
         self.pictures.append(path)
+
+
+def _save(image: QImage, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not image.save(str(path)):
+        raise DriveError(f"could not write {path}")
 
 
 def _drop_platform_chatter(_kind: QtMsgType, _context: QMessageLogContext, message: str) -> None:
@@ -238,23 +151,28 @@ def _drop_platform_chatter(_kind: QtMsgType, _context: QMessageLogContext, messa
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Walk through the window; return 0, or 1 with a line on standard error."""
-    options_given = _parse(argv)
+    given = _parse(argv)
+    given.out = given.out.absolute()
+    if given.every_panel and os.environ.get(languages.VARIABLE) not in given.language:
+        return max(_in_language(language, given) for language in given.language)
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     chatter, hook = qInstallMessageHandler(_drop_platform_chatter), sys.excepthook
-    out: Path = options_given.out.absolute()
     application = create_application()
     with tempfile.TemporaryDirectory(prefix="qgui-tour-") as folder:
         settings = Settings(Path(folder) / "settings.ini")
-        settings.set(options.THREADS, options_given.threads)
-        window = MainWindow(settings, Theme(ThemeName(options_given.theme), application), state_folder=Path(folder))
-        tour = Tour(window, out)
+        settings.set(options.THREADS, given.threads)
+        window = MainWindow(settings, Theme(ThemeName(given.theme), application), state_folder=Path(folder))
+        driver = Driver(window)
+        driver.end_at_errors()
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            data = DataReference(options_given.data, calibrate=options_given.calibrate, evaluate=options_given.evaluate)
-            tour.walk(ModelReference(options_given.model, options_given.weights), data)
-            report = tour.write_report()
-        except (TourError, OSError) as error:
+            given.out.mkdir(parents=True, exist_ok=True)
+            _begin(driver, given.size)
+            if given.every_panel:
+                _every_panel(driver, given, Path(folder))
+            else:
+                _whole_job(driver, given)
+        except (DriveError, OSError) as error:
             print(f"qgui tour: {error}", file=sys.stderr)
             return 1
         finally:
@@ -263,9 +181,64 @@ def main(argv: Sequence[str] | None = None) -> int:
             QApplication.processEvents()
             qInstallMessageHandler(chatter)
             sys.excepthook = hook
-    print(f"Report:  {report}")
-    print(f"Picture: {next(path for path in tour.pictures if 'compare' in path.name)}")
     return 0
+
+
+def _begin(driver: Driver, size: QSize) -> None:
+    """Show the window with all its panels and start its engine."""
+    window = driver.window
+    window.resize(size)
+    window.show()
+    driver.settle()
+    window.client.start()
+    window.build_panels()
+
+
+def _whole_job(driver: Driver, given: argparse.Namespace) -> None:
+    tour = Tour(driver, given.out)
+    tour.walk(*_subjects(given))
+    print(f"Report:  {tour.write_report()}")
+    print(f"Picture: {next(path for path in tour.pictures if 'compare' in path.name)}")
+
+
+def _every_panel(driver: Driver, given: argparse.Namespace, folder: Path) -> None:
+    """Take the pictures of one language."""
+    language = os.environ[languages.VARIABLE]
+    folders = {theme: given.out / theme.value / language for theme in THEMES}
+    for old in folders.values():
+        shutil.rmtree(old, ignore_errors=True)
+
+    def take(theme: ThemeName, name: str, image: QImage) -> None:
+        _save(image, folders[theme] / f"{name}.png")
+
+    model, data = _subjects(given)
+    Gallery(driver, Subject(model, data, _EPOCHS, given.size, folder / "export"), take).walk()
+    for theme, path in folders.items():
+        print(f"{len(list(path.glob('*.png')))} pictures, {theme.value}, {language}: {path}")
+
+
+def _in_language(language: str, given: argparse.Namespace) -> int:
+    """Do the same in a process of its own, whose language is another."""
+    environment = {**os.environ, languages.VARIABLE: language, "QT_QPA_PLATFORM": "offscreen"}
+    arguments = ["--every-panel", "--language", language]
+    for name in ("out", "model", "weights", "data", "calibrate", "evaluate", "threads"):
+        arguments += [f"--{name}", str(getattr(given, name))]
+    arguments += ["--size", f"{given.size.width()}x{given.size.height()}"]
+    program = [sys.executable, "--python"] if getattr(sys, "frozen", False) else [sys.executable]
+    return subprocess.run([*program, "-m", "qgui.ui.tour", *arguments], env=environment, check=False).returncode
+
+
+def _subjects(given: argparse.Namespace) -> tuple[ModelReference, DataReference]:
+    data = DataReference(given.data, calibrate=given.calibrate, evaluate=given.evaluate)
+    return ModelReference(given.model, given.weights), data
+
+
+def _size(text: str) -> QSize:
+    width, _, height = text.partition("x")
+    try:
+        return QSize(int(width), int(height))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no size such as 1280x800") from error
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -278,7 +251,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--evaluate", type=int, default=0, help="evaluation samples, 0 for all others")
     parser.add_argument("--threads", type=int, default=1, help="threads while measuring")
     parser.add_argument("--theme", choices=[name.value for name in ThemeName], default="light", help="colours")
-    return parser.parse_args(argv)
+    parser.add_argument("--size", type=_size, default=QSize(1280, 800), help="of the window, as 1280x800")
+    every = parser.add_argument("--every-panel", action="store_true", help="pictures of everything, in both themes")
+    parser.add_argument(
+        "--language",
+        action="append",
+        choices=languages.LANGUAGES,
+        help=f"with {every.option_strings[0]}; default: each",
+    )
+    given = parser.parse_args(argv)
+    given.language = given.language or list(languages.LANGUAGES)
+    return given
 
 
 if __name__ == "__main__":

@@ -440,7 +440,7 @@ class TrainingPanel(QWidget):
     def _draw_score(self, points: list[tuple[float, float]], lines: list[Line], end: float, percent: bool) -> None:
         found = self._watch.references
         name = found.name if found is not None else "accuracy"
-        self.score.label("left", self.tr("{name} in %").format(name=name) if percent else self.tr("SQNR in dB"))
+        self.score.name_values(self.tr("{name} in %").format(name=name) if percent else self.tr("SQNR in dB"))
         most = 100.0 if percent else None
         self.score.show_curve(self._watch.score.scaled(100.0), points, lines, end, most)
 

@@ -93,11 +93,16 @@ class CurvePlot(Plot):
         if values:
             low, high = min(values), max(values)
             room = max((high - low) * 0.12, abs(high) * 0.02, 1e-9)
-            top = high + room if most is None else min(high + room, most + room / 4)
+            top = high + room if most is None else min(high + room, most + room / 8)
             self.setYRange(low - room, top, padding=0)
         else:
             self.setYRange(0, 1, padding=0)
             self._message.setPos(max(last, 1.0) / 2, 0.5)
+
+    def name_values(self, name: str) -> None:
+        """Name the values, with their unit."""
+        self._axis = name
+        self.label("left", name)
 
     def redraw(self) -> None:
         colours = self.theme.colours

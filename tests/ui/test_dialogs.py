@@ -9,8 +9,9 @@ from pytestqt.qtbot import QtBot
 from qgui.core.messages import Failed
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.ui.actions import ActionId
-from qgui.ui.dialogs.failure import sentence
+from qgui.ui.dialogs.failure import FailureDialog, ThemedIcon, sentence
 from qgui.ui.main_window import MainWindow
+from qgui.ui.theme import Theme, ThemeName
 
 T = TypeVar("T")
 
@@ -90,3 +91,13 @@ def test_that_the_log_tells_what_was_opened_and_with_which_engine(opened: MainWi
 )
 def test_that_a_reason_becomes_a_sentence_and_names_stay_as_they_are(reason: str, read: str) -> None:
     assert sentence(reason) == read
+
+
+def test_that_the_icon_of_an_open_dialog_follows_the_theme(qtbot: QtBot, theme: Theme) -> None:
+    dialog = FailureDialog(Failed(what="a", why="b"), theme)
+    qtbot.addWidget(dialog)
+    icon = dialog.findChild(ThemedIcon)
+    assert icon is not None
+    before = icon.pixmap().toImage()
+    theme.choose(ThemeName.DARK)
+    assert icon.pixmap().toImage() != before

@@ -16,6 +16,7 @@ from qgui.core.training_run import StepPoint, TrainingUpdate
 from qgui.ui.actions import ActionId
 from qgui.ui.document import Document
 from qgui.ui.main_window import MainWindow
+from qgui.ui.theme import ThemeName
 from qgui.ui.training_panel import TrainingPanel
 from qgui.ui.training_watch import TrainingState, TrainingWatch
 
@@ -246,3 +247,10 @@ def test_that_a_worker_lost_while_training_leaves_a_checkpoint_to_go_on_with(
         process.kill()
     qtbot.waitUntil(panel.resume.isEnabled)
     assert "interrupted after epoch 1" in panel.banner.label.text()
+
+
+def test_that_another_theme_leaves_the_unit_of_the_score(qtbot: QtBot, trainable: MainWindow) -> None:
+    axis = panel_of(trainable).score.getAxis("left")
+    qtbot.waitUntil(lambda: axis.labelText == "accuracy in %")
+    trainable.theme.choose(ThemeName.DARK)
+    assert axis.labelText == "accuracy in %"

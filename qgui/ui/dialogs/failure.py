@@ -25,6 +25,28 @@ from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
 
 
+class ThemedIcon(QLabel):
+    """A large icon in the colours of the theme, also when that changes.
+
+    Args:
+        theme: Draws it.
+        name: Of the icon.
+        parent: Qt parent.
+        bad: Whether it has the colour of errors.
+    """
+
+    def __init__(self, theme: Theme, name: str, parent: QWidget, bad: bool = False) -> None:
+        super().__init__(parent)
+        self._theme, self._name, self._bad = theme, name, bad
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        theme.changed.connect(self._draw)
+        self._draw()
+
+    def _draw(self) -> None:
+        colour = self._theme.colours.bad if self._bad else ""
+        self.setPixmap(self._theme.icon(self._name, colour).pixmap(32, 32))
+
+
 class FailureDialog(QDialog):
     """Shows a failure; its details are folded away and can be copied.
 
@@ -41,9 +63,7 @@ class FailureDialog(QDialog):
         self.setWindowTitle(self.tr("That did not work"))
         self.setWindowModality(Qt.WindowModality.WindowModal)
         self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 72)
-        icon = QLabel(self)
-        icon.setPixmap(theme.icon("error", theme.colours.bad).pixmap(32, 32))
-        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
+        icon = ThemedIcon(theme, "error", self, bad=True)
         texts = QVBoxLayout()
         for name, text, bold in (
             ("what", failure.what, True),
@@ -137,9 +157,7 @@ class Question(QDialog):
         self.setWindowTitle(title)
         self.setWindowModality(Qt.WindowModality.WindowModal)
         self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 72)
-        icon = QLabel(self)
-        icon.setPixmap(theme.icon("warning").pixmap(32, 32))
-        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
+        icon = ThemedIcon(theme, "warning", self)
         self._column = column = QVBoxLayout()
         column.setSpacing(10)
         for text in texts:

@@ -1,0 +1,160 @@
+"""Every panel, every dialog and the start page against pictures of them, in light and dark."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from picture_comparison import (
+    FONT,
+    OTHER_FONT,
+    REFERENCES,
+    SAME_FONT,
+    difference,
+    font_of,
+    kept,
+    seen_difference,
+    tolerance,
+)
+from pyqtgraph import GraphicsView
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QImage
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from qgui.core.recipe import DataReference, ModelReference
+from qgui.ui.driver import Driver
+from qgui.ui.gallery import Gallery, Subject
+from qgui.ui.main_window import MainWindow
+from qgui.ui.theme import Theme, ThemeName
+
+SIZE = QSize(1280, 800)
+#: Set by `make references`: keep what is seen instead of comparing it.
+RENEW = bool(os.environ.get("QGUI_RENEW_PICTURES"))
+BOTH = pytest.mark.parametrize("name", [ThemeName.LIGHT, ThemeName.DARK])
+
+
+@pytest.fixture
+def themed(request: pytest.FixtureRequest, theme: Theme, name: ThemeName) -> MainWindow:
+    """The window in a theme, with the scripted worker running."""
+    theme.choose(name)
+    window: MainWindow = request.getfixturevalue("window")
+    return window
+
+
+@pytest.fixture
+def compared(qtbot: QtBot, opened: MainWindow) -> MainWindow:
+    """The window with a comparison in front, in the size of the pictures."""
+    opened.resize(SIZE)
+    with qtbot.waitSignal(opened.workflow.step_finished, check_params_cb=lambda step: step == "compare"):
+        opened.compare()
+    return opened
+
+
+@pytest.fixture
+def font(qapp: QApplication) -> Iterator[Callable[[str, int], None]]:
+    """Return a function that sets family and points of the program's font."""
+    before = qapp.font()
+    yield lambda family, points: qapp.setFont(QFont(family, points))
+    qapp.setFont(before)
+
+
+def seen(window: MainWindow) -> QImage:
+    return Driver(window).still(window)
+
+
+@BOTH
+def test_that_everything_looks_as_it_did(themed: MainWindow, name: ThemeName, tmp_path: Path) -> None:
+    pictures: dict[str, QImage] = {}
+    subject = Subject(
+        ModelReference("example:digits-cnn"), DataReference("example:digits"), 1, SIZE, tmp_path / "export"
+    )
+    Gallery(Driver(themed), subject, lambda _, place, image: pictures.update({place: image}), (name,)).walk()
+    folder = REFERENCES / name.value / "en"
+    if RENEW:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for place, image in pictures.items():
+            assert kept(image).save(str(folder / f"{place}.png"))
+        FONT.write_text(json.dumps(font_of(QApplication.font())) + "\n")
+        pytest.skip("the references are renewed")
+    graphs = {"graph", "graph-quantized"}
+    assert {path.stem for path in folder.glob("*.png")} - graphs == set(pictures) - graphs
+    assert different(pictures, folder, tmp_path / "pictures") == []
+
+
+def different(pictures: dict[str, QImage], folder: Path, out: Path) -> list[str]:
+    """Return a line for each picture that is too far from its reference, and leave it in a folder to look at."""
+    lines = []
+    allowed = tolerance(QApplication.font())
+    for place, image in pictures.items():
+        reference = QImage(str(folder / f"{place}.png"))
+        found = difference(image, reference)
+        if found.score > allowed:
+            out.mkdir(exist_ok=True)
+            image.save(str(out / f"{place}.png"))
+            seen_difference(image, reference).save(str(out / f"{place}-difference.png"))
+            lines.append(
+                f"{place}: differs by {found.score:.2f}, {allowed} is allowed; most in {found.where}; see "
+                f"{out / place}.png, {out / place}-difference.png and the reference {folder / place}.png"
+            )
+    return lines
+
+
+def test_that_a_picture_equals_itself_and_its_reference(compared: MainWindow) -> None:
+    image = seen(compared)
+    assert difference(image, image).score == 0
+    assert difference(image, kept(image)).score < SAME_FONT / 3
+
+
+def test_that_a_panel_without_content_is_found(compared: MainWindow) -> None:
+    before = kept(seen(compared))
+    for widget in compared.workbench.compare_panel.findChildren(QWidget):
+        widget.hide()
+    assert difference(seen(compared), before).score > OTHER_FONT
+
+
+def test_that_a_plot_without_its_curves_is_found(compared: MainWindow) -> None:
+    tabs = compared.workbench.compare_panel.tabs
+    for place in (0, 1):
+        tabs.setCurrentIndex(place)
+        before = kept(seen(compared))
+        for view in compared.findChildren(GraphicsView):
+            for item in view.scene().items() if view.isVisible() else ():
+                if type(item).__name__ in {"BarGraphItem", "ScatterPlotItem", "PlotCurveItem"}:
+                    item.setVisible(False)
+        assert difference(seen(compared), before).score > SAME_FONT
+
+
+def test_that_the_colours_of_another_theme_are_found(compared: MainWindow) -> None:
+    before = kept(seen(compared))
+    compared.theme.choose(ThemeName.DARK)
+    assert difference(seen(compared), before).score > OTHER_FONT
+
+
+def test_that_a_missing_toolbar_is_found(compared: MainWindow) -> None:
+    before = kept(seen(compared))
+    compared.bar.hide()
+    assert difference(seen(compared), before).score > SAME_FONT
+
+
+def test_that_another_font_is_no_other_window(
+    request: pytest.FixtureRequest, font: Callable[[str, int], None], tmp_path: Path
+) -> None:
+    families = QFontDatabase.families()
+    family = next((name for name in ("Liberation Serif", "DejaVu Serif") if name in families), families[0])
+    font(family, 11)
+    window: MainWindow = request.getfixturevalue("compared")
+    assert tolerance(QApplication.font()) == OTHER_FONT
+    assert different({"compare-overview": seen(window)}, REFERENCES / "light" / "en", tmp_path) == []
+
+
+def test_that_a_difference_is_told_with_the_pictures_to_look_at(qapp: QApplication, tmp_path: Path) -> None:
+    black = QImage(SIZE, QImage.Format.Format_RGB888)
+    black.fill(QColor("black"))
+    (line,) = different({"start": black}, REFERENCES / "light" / "en", tmp_path / "out")
+    assert line.startswith("start: differs by ")
+    assert (tmp_path / "out" / "start.png").is_file()
+    assert (tmp_path / "out" / "start-difference.png").is_file()
