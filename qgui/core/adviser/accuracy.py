@@ -126,7 +126,7 @@ def _step_piece(known: Known, step: Step, title: str, text: str) -> Piece | None
     ]
     if effects:
         gain = sum(effects) / len(effects)
-        figures = f"{figures} · {say('measured: {gain:+.1f} dB on average', gain=gain)}"
+        figures = " · ".join((figures, say("measured: {gain:+.1f} dB on average", gain=gain)))
     done = "" if missing else say("In use for every layer that may have it.")
     return Piece(step, title, text, figures, Proposal("step", missing, step=step) if missing else None, done)
 

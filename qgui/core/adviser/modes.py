@@ -195,7 +195,7 @@ def float_section(known: Known, mode: Mode, rules: Mapping[str, Rule]) -> Sectio
     total = sum(layer.head and layer.kind != "input" for layer in known.model.layers)
     text = say("Advised to stay float: {count} of {total} layers.", count=count, total=total)
     if mode is not Mode.DYNAMIC:
-        text = f"{text} {say('Between int8 layers each costs a conversion before and after.')}"
+        text = " ".join((text, say("Between int8 layers each costs a conversion before and after.")))
     return Section("float", title, text, pieces)
 
 

@@ -66,8 +66,8 @@ def _observer_name(kind: ObserverKind) -> str:
     return {
         ObserverKind.MINMAX: "MinMax",
         ObserverKind.MOVING_AVERAGE: "MovingAverage",
-        ObserverKind.PERCENTILE: "Percentile",
-        ObserverKind.MSE: "Histogram (MSE)",
-        ObserverKind.ENTROPY: "Entropy (KL)",
+        ObserverKind.PERCENTILE: say("Percentile"),
+        ObserverKind.MSE: say("Histogram (MSE)"),
+        ObserverKind.ENTROPY: say("Entropy (KL)"),
         ObserverKind.FIXED: say("fixed range"),
     }[kind]

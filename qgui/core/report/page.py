@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from qgui.core import formats, patterns
-from qgui.core.language import say
+from qgui.core.language import language, say
 from qgui.core.recipe import Mode
 from qgui.core.report import histograms, plots
 from qgui.core.report.content import ReportContent
@@ -37,7 +37,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals["say"] = say
+    environment.globals |= {"say": say, "language": language().replace("_", "-")}
     environment.filters |= {"fixed": _fixed, "short": _short, "mega": _mega, "breakable": _breakable}
     return environment
 
