@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint pictures references bundle clean system
+.PHONY: help run test lint pictures references translations bundle clean system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,13 @@ pictures: $(VENV)/installed ## Take pictures of every panel and dialog, light an
 	$(BIN)/python -m qgui.ui.tour --every-panel --out runs/pictures
 
 references: $(VENV)/installed-test ## Renew the pictures that the tests compare the window with
-	QT_QPA_PLATFORM=offscreen QGUI_RENEW_PICTURES=1 $(BIN)/python -m pytest -q tests/ui/test_pictures.py -k looks
+	for language in en zh_CN; do \
+		QT_QPA_PLATFORM=offscreen QGUI_RENEW_PICTURES=1 QGUI_TEST_LANGUAGE=$$language \
+			$(BIN)/python -m pytest -q tests/ui/test_pictures.py -k test_that_everything_looks_as_it_did || exit 1; \
+	done
+
+translations: $(VENV)/installed-test ## Gather the sentences of the program for translators, and compile what is translated
+	$(BIN)/python packaging/translations.py
 
 bundle: $(VENV)/installed-bundle ## Build dist/qgui, a folder with a program that needs no Python, and try it offscreen
 	$(BIN)/python packaging/icons.py build/icons

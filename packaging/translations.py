@@ -8,6 +8,7 @@ it, which the program reads.
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -80,6 +81,8 @@ def as_text(catalog: Catalog) -> bytes:
 
 def compiled(catalog: Catalog) -> bytes:
     """Return a catalogue as the program reads it."""
+    # The same bytes for the same sentences, whenever they are compiled.
+    catalog.creation_date = catalog.revision_date = datetime.fromtimestamp(0, tz=UTC)
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()

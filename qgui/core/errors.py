@@ -22,7 +22,7 @@ class QguiError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}"
-        return f"{text.rstrip('.')}. {self.next_step}" if self.next_step else text
+        return f"{text.rstrip('.。')}. {self.next_step}" if self.next_step else text
 
 
 class NeedsTrust(QguiError):

@@ -63,7 +63,7 @@ def parsed(line: str) -> PatternRule:
     pattern, separator, rest = line.partition("=")
     pattern = pattern.strip()
     if not separator or not pattern:
-        missing = say("'=' between the pattern and its settings") if pattern else "pattern"
+        missing = say("'=' between the pattern and its settings") if pattern else say("pattern")
         raise _unreadable(line, say("it has no {missing}", missing=missing))
     settings: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in rest.split(","))):
@@ -110,7 +110,7 @@ def _unreadable(line: str, why: str) -> QguiError:
 def _one_of(values: tuple[str, ...]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in values:
-            raise ValueError(f"choose from {', '.join(values)}")
+            raise ValueError(say("choose from {values}", values=", ".join(values)))
         return text
 
     return read
@@ -131,7 +131,10 @@ def _observer(text: str) -> Observer:
     needed = len(fields) if kind is ObserverKind.FIXED else 0
     if not needed <= len(numbers) <= len(fields):
         example = ":".join([kind.value, *fields])
-        raise ValueError(f"write it as {example}" if fields else f"{kind.value} takes no number")
+        why = (
+            say("write it as {example}", example=example) if fields else say("{kind} takes no number", kind=kind.value)
+        )
+        raise ValueError(why)
     return Observer(kind, **dict(zip(fields, map(float, numbers), strict=False)))
 
 

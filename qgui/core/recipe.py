@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from qgui.core.language import say
 from qgui.core.training import Training
 
 #: Version 2 knows patterns; files of version 1 still open.
@@ -24,6 +25,16 @@ class Mode(enum.StrEnum):
     DYNAMIC = "dynamic"
     STATIC = "static"
     QAT = "qat"
+
+
+def mode_name(mode: Mode) -> str:
+    """Return how a mode is called in the language of this process."""
+    return {
+        Mode.FLOAT: say("float"),
+        Mode.DYNAMIC: say("dynamic"),
+        Mode.STATIC: say("static"),
+        Mode.QAT: say("qat"),
+    }[mode]
 
 
 class ObserverKind(enum.StrEnum):

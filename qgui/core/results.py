@@ -280,7 +280,7 @@ class ExportResult(msgspec.Struct, frozen=True):
         if not self.verified:
             return say("NOT verified: {message}", message=self.message)
         if self.sqnr_db is None or self.latency_ms is None:
-            return "verified"
+            return say("verified")
         return say("verified, {sqnr_db:.1f} dB, {latency_ms:.2f} ms", sqnr_db=self.sqnr_db, latency_ms=self.latency_ms)
 
 

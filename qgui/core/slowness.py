@@ -325,7 +325,7 @@ def _why_off_the_fast_path(layer: Layer, backend: str) -> str:
     chosen = (
         say("x86 leaves more than {x86_groups} groups to FBGEMM, whose", x86_groups=X86_GROUPS)
         if backend == "x86"
-        else "FBGEMM's"
+        else say("FBGEMM's")
     )
     return say(
         "Depthwise, off the fast path: {chosen} depthwise kernel takes 3x3 and 5x5, groups in multiples of 8, "
@@ -343,7 +343,7 @@ def _why_clamp_stays(layer: Layer, backend: str) -> str:
             stays=stays,
             backend=backend,
         )
-    return f"{stays}."
+    return say("{sentence}.", sentence=stays)
 
 
 def ways_out(cause: Cause, alike: Sequence[str], backend: str, machine: MachineDescription) -> tuple[WayOut, ...]:

@@ -20,6 +20,11 @@ CHECKPOINT_VERSION = 1
 ScoreName = Literal["accuracy", "agreement", "SQNR"]
 
 
+def score_name(name: ScoreName) -> str:
+    """Return how a score is called in the language of this process, in the middle of a sentence."""
+    return {"accuracy": say("accuracy"), "agreement": say("agreement"), "SQNR": "SQNR"}[name]
+
+
 def told_score(name: ScoreName, value: float) -> str:
     """Return a score with its unit."""
     return say("{value:.1f} dB", value=value) if name == "SQNR" else f"{100 * value:.1f} %"

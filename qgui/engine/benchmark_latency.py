@@ -121,7 +121,7 @@ def _variants(session: Session) -> tuple[list[_Named], list[str]]:
     batch = session.latency_batch(1)
     backend, module = result.recipe.backend, model.loaded.module
     others = list(session.check_batches(comparison.CHECKED_SAMPLES))
-    named = [_Named(say("float eager"), Variant("float", "eager", "", lambda: batch.run(module, copy=False)))]
+    named = [_Named("float eager", Variant("float", "eager", "", lambda: batch.run(module, copy=False)))]
     notes: list[str] = []
 
     def add(name: str, build: Callable[[], Variant]) -> None:
@@ -130,15 +130,13 @@ def _variants(session: Session) -> tuple[list[_Named], list[str]]:
         except NotTraceable as error:
             notes.append(say("{name} is missing: {error}.", name=name, error=error))
 
-    add(say("float TorchScript"), lambda: _traced("float", module, "", batch, others))
+    add("float TorchScript", lambda: _traced("float", module, "", batch, others))
     if model.graphs is not None and all(t.dim() == 4 for t in batch.tensors):
         fused = model.graphs.fused
-        add(say("float fused, channels-last, TorchScript"), lambda: _channels_last(fused, batch, others))
+        add("float fused, channels-last, TorchScript", lambda: _channels_last(fused, batch, others))
     quantized = result.module
-    named.append(
-        _Named(say("int8 eager"), Variant("quantized", "eager", backend, lambda: batch.run(quantized, copy=False)))
-    )
-    add(say("int8 TorchScript"), lambda: _traced("quantized", quantized, backend, batch, others))
+    named.append(_Named("int8 eager", Variant("quantized", "eager", backend, lambda: batch.run(quantized, copy=False))))
+    add("int8 TorchScript", lambda: _traced("quantized", quantized, backend, batch, others))
     return named, notes
 
 

@@ -155,7 +155,7 @@ def _image_plan(row: PublishedRow, settings: BenchmarkSettings) -> str:
 
 
 def _text_plan(settings: BenchmarkSettings) -> str:
-    count = f"{settings.limit}" if settings.limit else "all"
+    count = f"{settings.limit}" if settings.limit else say("all")
     return say(
         "Quantizes the fine-tuned BERT dynamically and evaluates {count} sentence pairs of {bert_tokens} tokens.",
         count=count,

@@ -275,7 +275,7 @@ def _arrays(path: Path) -> Samples:
     if x is None:
         raise QguiError(
             WHAT,
-            say("{path} holds {names}, but no array x", path=path, names=", ".join(names) or "nothing"),
+            say("{path} holds {names}, but no array x", path=path, names=", ".join(names) or say("nothing")),
             say("Name the inputs x."),
         )
     if x.ndim == 0 or (y is not None and y.ndim == 0):

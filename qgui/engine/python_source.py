@@ -50,7 +50,7 @@ def load_callable(source: str, what: str) -> Callable[..., Any]:
         raise QguiError(
             what,
             say("{place} has no callable '{name}'", place=place, name=name),
-            say("It has: {known}.", known=", ".join(known[:12]) or "none"),
+            say("It has: {known}.", known=", ".join(known[:12]) or say("none")),
         )
     return found  # type: ignore[no-any-return]
 

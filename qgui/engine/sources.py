@@ -132,7 +132,7 @@ def _torchvision(name: str, weights: str) -> LoadedModel:
         raise QguiError(
             WHAT,
             say("torchvision has no model '{name}'", name=name),
-            say("Near by: {near}.", near=", ".join(near) or "none"),
+            say("Near by: {near}.", near=", ".join(near) or say("none")),
         )
     named = _is_name(weights)
     if named:

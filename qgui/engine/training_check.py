@@ -6,7 +6,7 @@ import torch
 
 from qgui.core.language import say
 from qgui.core.ranges import decibel
-from qgui.core.training_run import ConversionCheck, LayerDifference, ScoreName, told_score
+from qgui.core.training_run import ConversionCheck, LayerDifference, ScoreName, score_name, told_score
 from qgui.engine import machine
 from qgui.engine.batch import Batch
 from qgui.engine.data import Data
@@ -140,7 +140,7 @@ def _causes(
             say(
                 "BatchNorm still took its statistics from the batches when the training ended: with them the {name} is "
                 "{trained}, with the stored ones {stored}. Freeze it some epochs earlier.",
-                name=name,
+                name=score_name(name),
                 trained=told_score(name, as_trained),
                 stored=told_score(name, scores[0]),
             )
@@ -150,7 +150,7 @@ def _causes(
         causes.append(
             say(
                 "The {name} of the int8 model is {converted}, that of the fake-quantized model was {simulated}.",
-                name=name,
+                name=score_name(name),
                 converted=told_score(name, scores[1]),
                 simulated=told_score(name, scores[0]),
             )

@@ -10,9 +10,8 @@ from qgui.core import benchmark_text
 from qgui.core.benchmark_text import table_label
 from qgui.core.benchmarks import BenchmarkResult, RowState
 from qgui.core.published import PublishedRow
-from qgui.core.recipe import Mode
+from qgui.core.recipe import Mode, mode_name
 from qgui.ui.benchmark_work import Place
-from qgui.ui.choices import mode_label
 from qgui.ui.theme import Theme
 
 #: The speed-up at which a bar ends; faster ones are drawn as long as this.
@@ -95,7 +94,7 @@ class BenchmarkRow(QFrame):
         self.setObjectName(name)
         self.setProperty("card", True)
         title = QLabel(f"<b>{row.title}</b>", self)
-        mode = self._faint("QAT" if row.mode is Mode.QAT else mode_label(row.mode))
+        mode = self._faint("QAT" if row.mode is Mode.QAT else mode_name(row.mode))
         published = QLabel(benchmark_text.published_pair(row) + (" ms" if row.table == "latency" else ""), self)
         device = self._faint(row.device or row.note)
         published.setToolTip(row.note)

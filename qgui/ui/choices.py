@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qgui.core import legality
 from qgui.core.language import say
 from qgui.core.layers import Layer
-from qgui.core.recipe import Mode, ObserverKind
+from qgui.core.recipe import Mode, ObserverKind, mode_name
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,6 @@ def observer_sentence(kind: ObserverKind) -> str:
     return sentences[kind]
 
 
-def mode_label(mode: Mode) -> str:
-    """Return the name of a mode."""
-    return {
-        Mode.FLOAT: say("float"),
-        Mode.DYNAMIC: say("dynamic"),
-        Mode.STATIC: say("static"),
-        Mode.QAT: say("qat"),
-    }[mode]
-
-
 def mode_sentence(mode: Mode) -> str:
     """Return what a mode means."""
     sentences = {
@@ -83,7 +73,7 @@ def mode_sentence(mode: Mode) -> str:
 
 def mode_choices(layer: Layer, backend: str) -> list[Choice]:
     """Return the modes of a layer."""
-    return [Choice(mode, mode_label(mode), reason) for mode, reason in legality.mode_reasons(layer, backend).items()]
+    return [Choice(mode, mode_name(mode), reason) for mode, reason in legality.mode_reasons(layer, backend).items()]
 
 
 def scheme_label(qscheme: str) -> str:

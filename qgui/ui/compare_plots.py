@@ -9,10 +9,9 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
-from qgui.core.recipe import Mode
+from qgui.core.recipe import Mode, mode_name
 from qgui.core.results import Comparison, Latency, LayerResult
 from qgui.ui import formatting
-from qgui.ui.choices import mode_label
 from qgui.ui.layer_cells import POOR_SQNR_DB
 from qgui.ui.plots import Float64, Plot, pen, text_item, translucent
 from qgui.ui.theme import Theme
@@ -27,7 +26,7 @@ _RUNTIMES = {"eager": "eager", "torchscript": "TorchScript"}
 
 def series_label(latency: Latency) -> str:
     """Return how a measured variant is called."""
-    subject = mode_label(Mode.FLOAT) if latency.subject == "float" else "int8"
+    subject = mode_name(Mode.FLOAT) if latency.subject == "float" else "int8"
     return f"{subject} {_RUNTIMES[latency.runtime]}"
 
 
@@ -106,7 +105,7 @@ class LatencyPlot(LabelledPlot):
             )
         )
         self.label("bottom", self.tr("latency in ms"))
-        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance(f"{mode_label(Mode.FLOAT)} TorchScript  "))
+        self.getAxis("left").setWidth(self.fontMetrics().horizontalAdvance(f"{mode_name(Mode.FLOAT)} TorchScript  "))
 
     def show_latencies(self, latencies: Sequence[Latency]) -> None:
         """Show measured variants, the first at the top."""

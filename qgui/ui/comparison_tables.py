@@ -8,10 +8,9 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from PySide6.QtGui import QColor
 
-from qgui.core.recipe import Mode
+from qgui.core.recipe import Mode, mode_name
 from qgui.core.results import Comparison, LayerResult
 from qgui.ui import formatting
-from qgui.ui.choices import mode_label
 from qgui.ui.comparison_rows import ComparisonRow, comparison_rows
 from qgui.ui.layer_cells import POOR_SQNR_DB, RIGHT, ROOM_FOR_MARK
 from qgui.ui.layer_model import Index
@@ -151,7 +150,7 @@ class LayerResultModel(QAbstractTableModel):
             case ResultColumn.LAYER:
                 return layer.name
             case ResultColumn.MODE:
-                return mode_label(layer.mode)
+                return mode_name(layer.mode)
             case ResultColumn.SQNR:
                 return formatting.decibel(layer.sqnr_db).removesuffix(" dB")
             case ResultColumn.FLOAT_MS:

@@ -8,8 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QLineEdit, QToolButton, QWidget
 
-from qgui.core.recipe import Mode
-from qgui.ui.choices import mode_label
+from qgui.core.recipe import Mode, mode_name
 from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.layer_tree import Row
 
@@ -45,7 +44,7 @@ class FilterRow(QWidget):
         )
         self.mode_box.addItem(self.tr("All modes"), None)
         for mode in Mode:
-            self.mode_box.addItem(f"{MODE_MARKS[mode]} {mode_label(mode)}", mode)
+            self.mode_box.addItem(f"{MODE_MARKS[mode]} {mode_name(mode)}", mode)
         boxes = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         boxes.addWidget(self.type_box, 1)
         boxes.addWidget(self.mode_box, 1)

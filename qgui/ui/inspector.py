@@ -20,10 +20,10 @@ from PySide6.QtWidgets import (
 from qgui.core import decisions, fitting, legality
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
-from qgui.core.recipe import Mode, Observer, ObserverKind
+from qgui.core.recipe import Mode, Observer, ObserverKind, mode_name
 from qgui.ui import formatting
 from qgui.ui.choice_box import ChoiceBox
-from qgui.ui.choices import Choice, mode_choices, mode_label, mode_sentence, scheme_label
+from qgui.ui.choices import Choice, mode_choices, mode_sentence, scheme_label
 from qgui.ui.document import Document
 from qgui.ui.later import Later
 from qgui.ui.layer_facts import LayerFacts
@@ -321,7 +321,7 @@ class Inspector(QScrollArea):
     def _on_mode(self, mode: object) -> None:
         if isinstance(mode, Mode):
             edit = decisions.mode_edit(mode, self._document.recipe.backend)
-            self._document.decide(self.tr("Mode {mode}").format(mode=mode_label(mode)), self._names(), edit)
+            self._document.decide(self.tr("Mode {mode}").format(mode=mode_name(mode)), self._names(), edit)
 
     def _on_weight_dtype(self, dtype: object) -> None:
         edit = decisions.weight_dtype_edit(dtype, self._document.recipe.backend)  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def of_system(spoken: list[str]) -> str:
 def install(application: QCoreApplication) -> None:
     """Let the texts of the window, and those of Qt's own dialogs, be told in the language of this process."""
     name = language()
-    if name == SOURCE_LANGUAGE:
+    if name == SOURCE_LANGUAGE or application.findChild(CatalogueTranslator) is not None:
         return
     QLocale.setDefault(QLocale(name))
     # The one that is installed last is asked first: Qt's own knows its own contexts only.

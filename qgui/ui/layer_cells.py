@@ -12,13 +12,12 @@ from PySide6.QtGui import QColor, QFont
 from qgui.core import legality
 from qgui.core.language import say
 from qgui.core.layers import Layer
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, mode_name
 from qgui.ui import formatting
 from qgui.ui.choices import (
     Choice,
     granularity_label,
     mode_choices,
-    mode_label,
     short_observer_label,
     weight_choices,
 )
@@ -182,7 +181,7 @@ class LayerCells(QObject):
         if row.layer is not None and not row.layer.head:
             return self.tr("fused")
         mode = self.mode(row)
-        return mode_label(mode) if mode is not None else self.tr("mixed")
+        return mode_name(mode) if mode is not None else self.tr("mixed")
 
     def _observer_text(self, layer: Layer) -> str:
         rule = self._document.recipe.rule(layer.name)
@@ -302,7 +301,7 @@ class LayerCells(QObject):
                 return "\n".join(filter(None, [layer.name, layer.fusion, leaf_sentence(layer)]))
             case Column.MODE:
                 reasons = legality.mode_reasons(layer, self._document.recipe.backend)
-                lines = [f"{mode_label(mode)}: {reason}" for mode, reason in reasons.items() if reason]
+                lines = [f"{mode_name(mode)}: {reason}" for mode, reason in reasons.items() if reason]
                 lines = lines or [self.tr("Every mode is possible.")]
                 return "\n".join(filter(None, [origin_sentence(self._document.recipe, layer), *lines]))
             case Column.RULE:

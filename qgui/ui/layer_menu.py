@@ -9,8 +9,8 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu, QWidget
 
 from qgui.core import decisions
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, WeightDtype, WeightScheme
-from qgui.ui.choices import mode_label, mode_sentence, observer_label, observer_sentence, scheme_label
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, WeightDtype, WeightScheme, mode_name
+from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
 from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.document import Document
 
@@ -43,7 +43,7 @@ class LayerMenu(QObject):
         self._refresh()
 
     def _mode_action(self, mode: Mode, number: int) -> QAction:
-        action = QAction(f"{MODE_MARKS[mode]} {mode_label(mode)}", self.parent())
+        action = QAction(f"{MODE_MARKS[mode]} {mode_name(mode)}", self.parent())
         action.setObjectName(f"setMode_{mode.value}")
         action.setShortcut(QKeySequence(f"Ctrl+{number}"))
         action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
@@ -151,4 +151,4 @@ class LayerMenu(QObject):
 
     def _set_mode(self, mode: Mode) -> None:
         edit = decisions.mode_edit(mode, self._document.recipe.backend)
-        self._document.decide(self.tr("Mode {mode}").format(mode=mode_label(mode)), self._targets(), edit)
+        self._document.decide(self.tr("Mode {mode}").format(mode=mode_name(mode)), self._targets(), edit)

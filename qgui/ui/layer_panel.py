@@ -13,8 +13,8 @@ from PySide6.QtWidgets import (
 )
 
 from qgui.core import decisions, legality
-from qgui.core.recipe import Mode, ObserverKind
-from qgui.ui.choices import mode_label, observer_label, scheme_label
+from qgui.core.recipe import Mode, ObserverKind, mode_name
+from qgui.ui.choices import observer_label, scheme_label
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document
 from qgui.ui.filter_row import FilterRow
@@ -189,7 +189,7 @@ class LayerPanel(QWidget):
         match Column(index.column()):
             case Column.MODE if isinstance(value, Mode):
                 edit = decisions.mode_edit(value, self._document.recipe.backend)
-                self._document.decide(self.tr("Mode {mode}").format(mode=mode_label(value)), names, edit)
+                self._document.decide(self.tr("Mode {mode}").format(mode=mode_name(value)), names, edit)
             case Column.OBSERVER if isinstance(value, ObserverKind):
                 label = self.tr("Observer {name}").format(name=observer_label(value))
                 owners = self._document.range_owners(names)
@@ -283,7 +283,7 @@ class LayerPanel(QWidget):
             decided = legality.has_weight(layer) or legality.has_activation(layer)
             if layer.head and layer.kind != "input" and decided:
                 counts[self._document.recipe.rule(layer.name).mode] += 1
-        parts = [f"{MODE_MARKS[mode]} {number} {mode_label(mode)}" for mode, number in counts.items() if number]
+        parts = [f"{MODE_MARKS[mode]} {number} {mode_name(mode)}" for mode, number in counts.items() if number]
         selected = len(self.selected_layers())
         if selected > 1:
             parts.append(self.tr("{count} selected").format(count=selected))

@@ -8,8 +8,7 @@ from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
 
-from qgui.core.recipe import Mode
-from qgui.ui.choices import mode_label
+from qgui.core.recipe import Mode, mode_name
 from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
@@ -91,7 +90,7 @@ class LayerView(QTreeView):
     def _size_columns(self) -> None:
         metrics = self.fontMetrics()
         padding = metrics.horizontalAdvance("M") * 5 // 4
-        modes = [f"{MODE_MARKS[mode]} {mode_label(mode)}" for mode in Mode]
+        modes = [f"{MODE_MARKS[mode]} {mode_name(mode)}" for mode in Mode]
         for column, (title, _) in enumerate(self._layers.layer_model.cells.titles()):
             samples = [f"{title} ▾", _WIDTHS.get(Column(column), ""), *(modes if column == Column.MODE else ())]
             self.setColumnWidth(column, max(map(metrics.horizontalAdvance, samples)) + padding)

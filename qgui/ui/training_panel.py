@@ -21,7 +21,7 @@ from qgui.core import decisions, legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.recipe import Mode
 from qgui.core.training import Training, parts
-from qgui.core.training_run import TrainingEstimate, told_score
+from qgui.core.training_run import TrainingEstimate, score_name, told_score
 from qgui.ui import formatting
 from qgui.ui.actions import ActionId
 from qgui.ui.banner import Banner
@@ -355,7 +355,7 @@ class TrainingPanel(QWidget):
         score = told_score(watch.references.name, best.score)
         where = self.tr("the start") if watch.best == 0 else self.tr("epoch {number}").format(number=watch.best)
         return self.tr("Best so far: {where}, {name} {score}, output SQNR {ratio}.").format(
-            where=where, name=watch.references.name, score=score, ratio=formatting.decibel(best.sqnr_db)
+            where=where, name=score_name(watch.references.name), score=score, ratio=formatting.decibel(best.sqnr_db)
         )
 
     def _expectation(self) -> str:
@@ -439,7 +439,7 @@ class TrainingPanel(QWidget):
 
     def _draw_score(self, points: list[tuple[float, float]], lines: list[Line], end: float, percent: bool) -> None:
         found = self._watch.references
-        name = found.name if found is not None else "accuracy"
+        name = score_name(found.name if found is not None else "accuracy")
         self.score.name_values(self.tr("{name} in %").format(name=name) if percent else self.tr("SQNR in dB"))
         most = 100.0 if percent else None
         self.score.show_curve(self._watch.score.scaled(100.0), points, lines, end, most)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+from pyqtgraph import GraphicsScene
 from PySide6.QtCore import QAbstractListModel, QEventLoop, QModelIndex, Qt, QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
@@ -50,9 +51,9 @@ NAMES = set(
     qgui pytorch torch torchvision torchscript onnx openvino netron runtime qnnpack fbgemm onednn x86 imagenet eager
     int8 qint8 quint8 float32 float16 relu relu6 conv2d linear lstm gru batchnorm2d minmax movingaverage movingavg mse
     kl sqnr db ms mb kb gb gib macs qat p95 top lsq sgd adamw adaround vnni amx avx512 epyc amd intel cpu px mean std
-    ctrl shift alt del esc home end ir python c json csv png html npz pt pth py onnxruntime github apache license
-    qscheme observer reduce range english mrpc glue bert cosine bilinear bicubic nearest data build alexnet
-    resnet mobilenet googlenet inception resnext shufflenet xeon samsung transformer transformers digits cnn
+    ctrl shift alt page up down del esc home end ir python c json csv png html npz pt pth py onnxruntime github apache
+    license qscheme observer reduce range english mrpc glue bert cosine bilinear bicubic nearest data build alexnet
+    dtype resnet mobilenet googlenet inception resnext shufflenet xeon samsung transformer transformers digits cnn
     """.split()  # noqa: SIM905
 )
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -63,7 +64,7 @@ _CODE = re.compile(
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*[A-Za-z]")
 
 
-def foreign(text: str, data: set[str]) -> list[str]:
+def foreign(text: str, data: list[str]) -> list[str]:
     """Return the English words of a text that are neither names nor data of the model."""
     plain = _MARKUP.sub(" ", text)
     for piece in data:
@@ -103,6 +104,8 @@ def texts(root: QWidget) -> Iterator[tuple[str, str]]:
                 elif isinstance(item, QGraphicsSimpleTextItem):
                     yield place, item.text()
     for action in root.findChildren(QAction):
+        if isinstance(action.parent(), GraphicsScene):
+            continue  # pyqtgraph makes its menu, which is never shown here
         yield f"QAction {action.objectName()}", action.text()
         yield f"QAction {action.objectName()}", action.toolTip()
 
@@ -137,7 +140,7 @@ class Walk:
         self.failed = ""
         self._loop = QEventLoop()
         self.window.workflow.failed.connect(self._fail)
-        self.data: set[str] = set()
+        self.data: list[str] = []
 
     def _fail(self, failure: object) -> None:
         self.failed = str(failure)
@@ -200,13 +203,8 @@ class Walk:
         self.step("data", lambda: workflow.open_data(DataReference("example:digits", calibrate=40, evaluate=40)))
         document = window.document
         assert document.model is not None
-        self.data = {
-            "digits-cnn",
-            "digits",
-            *(layer.name for layer in document.model.layers),
-            *(x.type for x in document.model.layers),
-        }
-        self.data = {piece for piece in self.data if len(piece) > 1}
+        found = {part for layer in document.model.layers for part in (layer.name, layer.type, *layer.name.split("."))}
+        self.data = sorted((part for part in found if len(part) > 1), key=len, reverse=True)
         self.gather("opened")
         self.step("calibrate", workflow.calibrate)
         self.step("quantize", workflow.quantize)

@@ -134,7 +134,7 @@ def test_that_layers_carry_mode_and_sqnr_and_the_page_asks_and_reports_nothing(
     assert page(MARKS)["head"].startswith("static  ")
     assert page("document.querySelectorAll('g.graph-node').length") == 10
     assert "10 nodes" in panel.said.text()
-    assert "1.7 kB of weights left out" in panel.said.text()
+    assert "1.7 kB of weight values left out" in panel.said.text()
     # No consent page stands there, no cookie was set, and nothing so much as tried to leave.
     assert page("[...document.body.classList]") == ["default"]
     assert page("document.cookie") == ""

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QComboBox, QPushButton
 
+from qgui.core import decisions
 from qgui.core.language import VARIABLE
+from qgui.core.recipe import Mode
 from qgui.ui import language, restart
 from qgui.ui import settings as options
 from qgui.ui.actions import ActionId
@@ -70,14 +72,15 @@ def test_another_language_offers_to_start_anew(opened: MainWindow, monkeypatch: 
     assert not opened.isVisible()
 
 
-def test_starting_anew_asks_about_unsaved_decisions_first(changed: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starting_anew_asks_about_unsaved_decisions_first(opened: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened.document.decide("Mode", ["head"], decisions.mode_edit(Mode.FLOAT, "x86"))
     started: list[Path | None] = []
     monkeypatch.setattr(restart, "start_again", started.append)
-    dialog = preferences(changed)
+    dialog = preferences(opened)
     choose(dialog.language, "zh_CN")
     dialog.restart.click()
     assert not started
-    assert changed.isVisible()
+    assert opened.isVisible()
 
 
 def test_the_program_that_starts_anew_opens_the_recipe() -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QImage
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from qgui.core.language import LANGUAGES, SOURCE_LANGUAGE, language
 from qgui.core.recipe import DataReference, ModelReference
 from qgui.ui.driver import Driver
 from qgui.ui.gallery import Gallery, Subject
@@ -65,6 +68,29 @@ def seen(window: MainWindow) -> QImage:
     return Driver(window).still(window)
 
 
+def readable(name: str) -> bool:
+    """Whether a font of this machine can write a language."""
+    system = QFontDatabase.WritingSystem
+    writing = {"zh_CN": system.SimplifiedChinese}.get(name, system.Latin)
+    return bool(QFontDatabase.families(writing))
+
+
+@pytest.mark.skipif(language() != SOURCE_LANGUAGE or RENEW, reason="it is the one that starts the others")
+@pytest.mark.parametrize("other", [name for name in LANGUAGES if name != SOURCE_LANGUAGE])
+def test_that_everything_looks_as_it_did_in_another_language(qapp: QApplication, other: str) -> None:
+    if not readable(other):
+        pytest.skip(f"no font of this machine can write {LANGUAGES[other]}")
+    test = f"{__file__}::{test_that_everything_looks_as_it_did.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", test],
+        check=False,
+        env={**os.environ, "QGUI_TEST_LANGUAGE": other},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 @BOTH
 def test_that_everything_looks_as_it_did(themed: MainWindow, name: ThemeName, tmp_path: Path) -> None:
     pictures: dict[str, QImage] = {}
@@ -72,7 +98,7 @@ def test_that_everything_looks_as_it_did(themed: MainWindow, name: ThemeName, tm
         ModelReference("example:digits-cnn"), DataReference("example:digits"), 1, SIZE, tmp_path / "export"
     )
     Gallery(Driver(themed), subject, lambda _, place, image: pictures.update({place: image}), (name,)).walk()
-    folder = REFERENCES / name.value / "en"
+    folder = REFERENCES / name.value / language()
     if RENEW:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -11,7 +11,7 @@ from qgui.core.adviser.matter import Known, Piece, Section, named
 from qgui.core.adviser.proposals import Proposal
 from qgui.core.language import say
 from qgui.core.layers import Layer, ModelDescription
-from qgui.core.recipe import Mode, Rule
+from qgui.core.recipe import Mode, Rule, mode_name
 
 
 def layers_section(known: Known, rules: Mapping[str, Rule]) -> Section:
@@ -60,8 +60,8 @@ def _kind_piece(known: Known, share: KindShare, rules: Mapping[str, Rule]) -> Pi
 
 def _modes_told(modes: Mapping[Mode, int]) -> str:
     if len(modes) == 1:
-        return say("advised: {mode}", mode=next(iter(modes)).value)
-    told = ", ".join(f"{count} {mode.value}" for mode, count in modes.items())
+        return say("advised: {mode}", mode=mode_name(next(iter(modes))))
+    told = ", ".join(f"{count} {mode_name(mode)}" for mode, count in modes.items())
     return say("advised: {modes}", modes=told)
 
 

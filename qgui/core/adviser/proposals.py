@@ -8,7 +8,7 @@ import msgspec
 
 from qgui.core import decisions
 from qgui.core.language import say
-from qgui.core.recipe import Mode, Step
+from qgui.core.recipe import Mode, Step, mode_name
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,8 +41,8 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.mode is Mode.QAT:
             return say("Mode qat for 1 layer") if count == 1 else say("Mode qat for {count} layers", count=count)
         if count == 1:
-            return say("Make 1 layer {mode}", mode=self.mode.value)
-        return say("Make {count} layers {mode}", count=count, mode=self.mode.value)
+            return say("Make 1 layer {mode}", mode=mode_name(self.mode))
+        return say("Make {count} layers {mode}", count=count, mode=mode_name(self.mode))
 
     def edit(self, backend: str) -> decisions.Edit:
         """Return the edit of `layers` that decides it; for `mode` and `step`.

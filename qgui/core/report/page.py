@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from qgui.core import formats, patterns
 from qgui.core.language import language, say
-from qgui.core.recipe import Mode
+from qgui.core.recipe import Mode, mode_name
 from qgui.core.report import histograms, plots
 from qgui.core.report.content import ReportContent
 from qgui.core.report.sentences import comparison_lines
@@ -37,7 +37,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals |= {"say": say, "language": language().replace("_", "-")}
+    environment.globals |= {"say": say, "mode_name": mode_name, "language": language().replace("_", "-")}
     environment.filters |= {"fixed": _fixed, "short": _short, "mega": _mega, "breakable": _breakable}
     return environment
 
@@ -69,10 +69,10 @@ def _context(content: ReportContent) -> dict[str, Any]:
 
 def _modes(content: ReportContent) -> Mapping[str, int]:
     """Return how many layers have each mode; inputs and layers fused into others do not count."""
-    counts = dict.fromkeys((mode.value for mode in Mode), 0)
+    counts = dict.fromkeys(map(mode_name, Mode), 0)
     for layer in content.model.layers:
         if layer.head and layer.kind != "input":
-            counts[content.recipe.rule(layer.name).mode.value] += 1
+            counts[mode_name(content.recipe.rule(layer.name).mode)] += 1
     return {mode: count for mode, count in counts.items() if count}
 
 

@@ -264,4 +264,4 @@ def sentence(text: str) -> str:
         return ""
     if text.split()[0].rstrip(",;:").isalpha():
         text = text[0].upper() + text[1:]
-    return text + ("" if text.endswith((".", "!", "?", ":")) else ".")
+    return text if text.endswith((".", "!", "?", ":", "。", "！", "？", "：")) else say("{sentence}.", sentence=text)
