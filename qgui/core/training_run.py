@@ -172,7 +172,7 @@ class ConversionCheck(msgspec.Struct, frozen=True):
         )
         return say(
             "Converted: {name} {converted} in int8, {simulated} fake-quantized{same} of {samples} validation samples.",
-            name=self.name,
+            name=score_name(self.name),
             converted=told_score(self.name, self.converted),
             simulated=told_score(self.name, self.simulated),
             same=same,

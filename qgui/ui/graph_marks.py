@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgui.core.recipe import Mode
+from qgui.core.recipe import Mode, mode_name
 from qgui.ui import formatting
 from qgui.ui.document import Document
 from qgui.ui.layer_cells import POOR_SQNR_DB
@@ -17,7 +17,7 @@ def marks(document: Document, theme: Theme) -> dict[str, Any]:
     layers = model.layers if model is not None else ()
     return {
         "layers": {layer.name: _mark(document, layer.name, layer.group or layer.name) for layer in layers},
-        "colours": {mode.value: theme.mode_colour(mode) for mode in Mode},
+        "colours": {mode_name(mode): theme.mode_colour(mode) for mode in Mode},
     }
 
 
@@ -29,6 +29,6 @@ def _mark(document: Document, name: str, head: str) -> dict[str, str]:
         sqnr = ratios.sqnr_db if ratios is not None else None
     poor = "⚠ " if sqnr is not None and sqnr < POOR_SQNR_DB else ""
     return {
-        "mode": document.recipe.rule(head).mode.value,
+        "mode": mode_name(document.recipe.rule(head).mode),
         "sqnr": f"{poor}{formatting.decibel(sqnr)}" if sqnr is not None else "",
     }

@@ -118,7 +118,7 @@ class RangesPanel(QWidget):
         self.facts.setWordWrap(False)
         # One line whatever is said, so that the plot keeps its size while the person steps through the layers.
         self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.logarithmic = QCheckBox(self.tr("Log"), self)
+        self.logarithmic = QCheckBox(self.tr("Log scale"), self)
         self.logarithmic.setObjectName("rangesLogarithmic")
         self.logarithmic.setAccessibleName(self.tr("Logarithmic counts"))
         self.logarithmic.setToolTip(self.tr("Count values on a logarithmic axis, so that rare values stay visible."))

@@ -166,6 +166,7 @@ class TrainingPanel(QWidget):
         self._titles: list[QLabel] = []
         for place, (title, plot) in enumerate(zip(titles, self.plots, strict=True)):
             label = QLabel(title, body)
+            label.setWordWrap(True)
             self._titles.append(label)
             row, side = 1 + 2 * (place // 2), place % 2
             grid.addWidget(label, row, side)
