@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMainWindow
 
 from qgui.core.adviser.matter import Known
 from qgui.core.adviser.proposals import Proposal
+from qgui.ui import formatting
 from qgui.ui.actions import ActionId, Actions
 from qgui.ui.document import Document
 from qgui.ui.later import Later
@@ -114,7 +115,7 @@ class Adviser(QObject):
         """Return what a job is called, what it does, and why it is not possible now."""
         if job in _ACTIONS:
             action = self._actions[_ACTIONS[job]]
-            return action.text().replace("&", ""), action.toolTip(), self._why_not(action)
+            return formatting.without_mnemonic(action.text()), action.toolTip(), self._why_not(action)
         return {
             "observers": (
                 self.tr("Best per layer"),

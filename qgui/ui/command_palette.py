@@ -19,6 +19,8 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from qgui.ui import formatting
+
 _SHOWN = 12
 
 
@@ -52,7 +54,7 @@ def commands_of(menus: Iterable[QMenu], above: str = "") -> list[Command]:
 
 def plain(text: str) -> str:
     """Return a text without the marks of mnemonics and dialogs."""
-    return text.replace("&&", "\0").replace("&", "").replace("\0", "&").removesuffix("…")
+    return formatting.without_mnemonic(text).removesuffix("…")
 
 
 def matching(commands: Iterable[Command], words: str) -> list[Command]:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QAbstractButton, QDialog, QFileDialog, QMessageBox, QWidget
 
 from qgui.core.errors import QguiError
+from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.document import SUFFIX, Document
 from qgui.ui.recovery import Autosave, Leftover, leftovers
@@ -205,7 +206,7 @@ class Filing(QObject):
 
 def _explain(button: QAbstractButton, name: str, sentence: str) -> None:
     button.setObjectName(name)
-    button.setAccessibleName(button.text().replace("&", ""))
+    button.setAccessibleName(formatting.without_mnemonic(button.text()))
     button.setToolTip(sentence)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from qgui.core.language import say
 
 #: Stands where there is nothing to show.
 NOTHING = "–"
+#: In languages that are not written in Latin letters the key stands behind in brackets.
+_MNEMONIC = re.compile(r" ?\(&\w\)|&")
 
 
 def count(number: int) -> str:
@@ -111,3 +114,8 @@ def shortened(text: str, length: int = 60) -> str:
         return text
     half = (length - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def without_mnemonic(text: str) -> str:
+    """Return a text of a menu without the mark of its key: `&Open…` and `打开(&O)…` without `&` and `(&O)`."""
+    return _MNEMONIC.sub("", text.replace("&&", "\0")).replace("\0", "&")

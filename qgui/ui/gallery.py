@@ -149,6 +149,7 @@ class Gallery:
         self._dialog("open-data", driver.triggered(ActionId.OPEN_DATA, "openDataDialog"))
         self._dialog("rules", driver.triggered(ActionId.RULES, "rulesDialog"))
         self._dialog("palette", driver.triggered(ActionId.PALETTE, "commandPalette"))
+        self._dialog("advice", driver.triggered(ActionId.ADVICE, "adviceWindow"))
 
     def _ranges(self) -> None:
         driver, window = self._driver, self._window

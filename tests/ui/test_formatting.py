@@ -42,3 +42,9 @@ def test_that_tiny_shares_are_read_without_exponents(share: float, read: str) ->
 )
 def test_that_a_source_is_shown_without_its_folders(source: str, read: str) -> None:
     assert formatting.short_source(source) == read
+
+
+def test_a_text_without_the_mark_of_its_key() -> None:
+    assert formatting.without_mnemonic("&Open recipe…") == "Open recipe…"
+    assert formatting.without_mnemonic("打开量化配置(&O)…") == "打开量化配置…"
+    assert formatting.without_mnemonic("Black && &white") == "Black & white"
