@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from qgui.core.language import LANGUAGES, SOURCE_LANGUAGE
+
 PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
 ENTRY = PACKAGING / "qgui.desktop"
 METADATA = PACKAGING / "io.github.qgui.QGUI.metainfo.xml"
@@ -40,3 +42,18 @@ def test_the_metadata_tells_of_the_desktop_entry_and_its_icon() -> None:
     assert metadata.findtext("icon") == entry["Desktop Entry"]["Icon"] == "qgui"
     assert metadata.findtext("summary") == entry["Desktop Entry"]["Comment"]
     assert METADATA.name == f"{metadata.findtext('id')}.metainfo.xml"
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != SOURCE_LANGUAGE])
+def test_desktop_entry_and_metadata_are_told_in_every_language(language: str) -> None:
+    entry = configparser.ConfigParser(interpolation=None)
+    entry.optionxform = str  # type: ignore[assignment, method-assign]
+    entry.read(ENTRY, encoding="utf-8")
+    texts = entry["Desktop Entry"]
+    assert {f"{key}[{language}]" for key in ("Name", "GenericName", "Comment", "Keywords")} <= set(texts)
+    metadata = ElementTree.parse(METADATA).getroot()
+    spoken = "{http://www.w3.org/XML/1998/namespace}lang"
+    summaries = {element.get(spoken): element.text for element in metadata.iter("summary")}
+    assert summaries[language] == texts[f"Comment[{language}]"]
+    paragraphs = [element.get(spoken) for element in metadata.iter("p")]
+    assert paragraphs.count(language) == paragraphs.count(None)
