@@ -49,6 +49,7 @@ AIMS = {
     "change_calibrated_ms": ("p95", 50.0),
     "scroll_ms": ("p95", 1000 / 60),
 }
+PATIENCE_MS = 30_000
 WORDS = ("conv", "stage41.3.conv5", "layer", "2d")
 
 
@@ -81,6 +82,8 @@ class Measurement:
         act()
         while self.painted.frames == frames:
             QApplication.processEvents()
+            if clock.read()[0] > PATIENCE_MS:
+                raise SystemExit("the table was not painted: what was done changed nothing in it")
         if fully:
             # What is asked for in the next turn, such as the summary, belongs to the act.
             QApplication.processEvents()
@@ -137,11 +140,13 @@ class Measurement:
     def select_all(self) -> Sample:
         """Select every layer with the key for that."""
         self.view.setFocus()
+        self.view.clearSelection()
+        self.settle()
         return self.timed(lambda: QTest.keyClick(self.view, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier))
 
     def changing(self) -> Iterator[Sample]:
         """Decide for all selected layers, and undo it."""
-        for mode in (Mode.FLOAT, Mode.QAT, Mode.STATIC, Mode.FLOAT):
+        for mode in (Mode.FLOAT, Mode.QAT, Mode.FLOAT, Mode.STATIC):
             yield self.timed(self.panel.menu.mode_actions[mode].trigger)
             yield self.timed(self.window.document.undo_stack.undo)
             yield self.timed(self.window.document.undo_stack.redo)
