@@ -21,6 +21,8 @@ _SELECTABLE = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 _EDITABLE = _SELECTABLE | Qt.ItemFlag.ItemIsEditable
 _SELECTABLE_END = _SELECTABLE | Qt.ItemFlag.ItemNeverHasChildren
 _EDITABLE_END = _EDITABLE | Qt.ItemFlag.ItemNeverHasChildren
+#: Where rows of more parents change, views are told once that all did: each range costs them as much as a redraw.
+_RANGES_AT_ONCE = 20
 _EDITED = frozenset({Column.MODE, Column.OBSERVER, Column.WEIGHTS})
 
 
@@ -167,6 +169,9 @@ class LayerModel(QAbstractItemModel):
 
     def _on_recipe_changed(self, change: RecipeChange) -> None:
         rows = [self._by_layer[name] for name in change.layers if name in self._by_layer]
+        if len({id(row.parent) for row in rows}) > _RANGES_AT_ONCE:
+            self._emit_all(Column.MODE, Column.RULE)
+            return
         above: dict[int, Row] = {}
         for row in rows:
             parent = row.parent

@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -20,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
 
 import numpy as np
 import ui_samples
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt
+from painting import Clock, Painted, Sample, summary
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -32,8 +32,6 @@ from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme, ThemeName
 
 TENSORS = 300
-#: Milliseconds on the wall and of the processor.
-Sample = tuple[float, float]
 
 
 def statistics(seed: int) -> TensorStatistics:
@@ -55,45 +53,6 @@ def statistics(seed: int) -> TensorStatistics:
         energy=float((values**2).sum()),
         zeros=float(np.mean(values == 0)),
     )
-
-
-class Painted(QObject):
-    """Notes when a widget has been painted."""
-
-    def __init__(self, widget: QObject) -> None:
-        super().__init__()
-        self.frames = 0
-        widget.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Paint:
-            self.frames += 1
-        return False
-
-
-class Clock:
-    """Seconds on the wall and of the processor since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter(), time.process_time()
-
-    def read(self) -> Sample:
-        """Return milliseconds on the wall and of the processor."""
-        return 1000 * (time.perf_counter() - self._began[0]), 1000 * (time.process_time() - self._began[1])
-
-
-def summary(samples: list[Sample]) -> dict[str, object]:
-    """Return median, 95th percentile and maximum."""
-    wall, cpu = (statistics_of([sample[which] for sample in samples]) for which in (0, 1))
-    return {**wall, "cpu": cpu, "n": len(samples)}
-
-
-def statistics_of(times: list[float]) -> dict[str, float]:
-    return {
-        "p50": round(float(np.percentile(times, 50)), 2),
-        "p95": round(float(np.percentile(times, 95)), 2),
-        "max": round(max(times), 2),
-    }
 
 
 class Measurement:

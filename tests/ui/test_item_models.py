@@ -108,6 +108,21 @@ def test_that_one_decision_emits_one_range_per_parent(qtbot: QtBot, document: Do
     assert len(decided) == 1
 
 
+def test_that_a_decision_for_layers_of_many_modules_is_told_once(
+    qtbot: QtBot, document: Document, theme: Theme
+) -> None:
+    document.open_model(ui_samples.large_model(400), ModelReference("example:large"), DataReference())
+    model = LayerModel(document, theme)
+    names = [row.layer.name for row in model.rows() if row.layer is not None]
+    ranges = []
+    model.dataChanged.connect(lambda top, bottom: ranges.append((top, bottom)))
+    document.decide("Mode", names, decisions.mode_edit(Mode.FLOAT, document.recipe.backend))
+    of_modes = [(top, bottom) for top, bottom in ranges if top.column() <= Column.MODE]
+    assert [(top.row(), bottom.row()) for top, bottom in of_modes] == [(0, model.rowCount() - 1)]
+    assert of_modes[0][1].column() >= Column.RULE
+    assert {model.cells.mode(row) for row in model.rows()} == {Mode.FLOAT}
+
+
 def test_that_filtering_keeps_the_rows_above_a_match(document: Document, theme: Theme) -> None:
     model = LayerModel(document, theme)
     proxy = LayerFilter(model)
