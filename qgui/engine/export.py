@@ -142,9 +142,10 @@ def _compared(task: Task, written: Written, result: ExportResult, progress: Prog
     verified = _faithful(written, found, samples)
     parting = "" if verified or written.kind == "float" else _parting_layer(task, written, progress)
     message = say("The fresh process computes other outputs.")
-    if verified:
-        message = say("Same outputs in a fresh process")
-        message += "." if written.kind != "int8" else say(", but for rounding to the next level here and there.")
+    if verified and written.kind != "int8":
+        message = say("Same outputs in a fresh process.")
+    elif verified:
+        message = say("Same outputs in a fresh process, but for rounding to the next level here and there.")
     if parting:
         message += say(" The first layer where they part: {parting}.", parting=parting)
     return _replaced(

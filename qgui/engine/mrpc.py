@@ -53,9 +53,10 @@ def read_pairs(path: Path) -> list[Pair]:
         raise QguiError(WHAT, say("{path} cannot be read ({error})", path=path, error=error), hint) from error
     header = lines[0].split("\t") if lines else []
     if tuple(header) != HEADER:
+        columns = ", ".join(header)[:80] or say("of nothing")
         raise QguiError(
             WHAT,
-            say("{path} begins with the columns {header}", path=path, header=", ".join(header)[:80] or "of nothing"),
+            say("{path} begins with the columns {header}", path=path, header=columns),
             hint,
         )
     pairs = []
@@ -108,7 +109,7 @@ class TokenizedPairs:
     """
 
     labelled = True
-    classes: tuple[str, ...] = (say("no paraphrase"), "paraphrase")
+    classes: tuple[str, ...] = (say("no paraphrase"), say("paraphrase"))
     notes: tuple[str, ...] = ()
 
     def __init__(self, pairs: list[Pair], tokens: Any, length: int) -> None:

@@ -132,7 +132,7 @@ def _difference(reference: torch.Tensor, result: torch.Tensor, sample: int) -> t
         )
     masked = torch.isinf(reference) & (reference == result)
     comparable, other = reference.masked_fill(masked, 0.0), result.masked_fill(masked, 0.0)
-    for output, name in ((comparable, "float"), (other, "quantized")):
+    for output, name in ((comparable, say("float")), (other, say("quantized"))):
         if not bool(torch.isfinite(output).all()):
             hint = say("Look at that sample and at the model; scores of such outputs would mean nothing.")
             raise QguiError(

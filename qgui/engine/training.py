@@ -230,7 +230,7 @@ class Trainer:
         began = time.monotonic()
         at_start = self._scored(self.validation, told=self._phase(say("Scoring the start")))
         if not math.isfinite(at_start.loss):
-            raise self._not_finite(self._first_validated(), "loss", at_start.loss)
+            raise self._not_finite(self._first_validated(), say("loss"), at_start.loss)
         name = score_name(at_start)
         reached = (static.score(name), static.sqnr_db) if static else (None, None)
         references = References(name, at_start.samples, self._float_score(name), *reached)
@@ -302,7 +302,7 @@ class Trainer:
         self.simulated.evaluate()
         found = self._scored(self.validation, told=lambda _done, _total: self._tell_step())
         if self.simulated.unfinite_weight():
-            raise self._not_finite(self._first_validated(), "weight", math.nan)
+            raise self._not_finite(self._first_validated(), say("weight"), math.nan)
         if not math.isfinite(found.loss):
             raise self._not_finite(self._first_validated(), say("validation loss"), found.loss)
         record, best = course.add_epoch(losses, found, time.monotonic() - began)
@@ -323,13 +323,13 @@ class Trainer:
         loss = self._loss(output, teacher, target)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise self._not_finite(batch, "loss", value)
+            raise self._not_finite(batch, say("loss"), value)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(parameters, GRADIENT_LIMIT))
         if not math.isfinite(norm):
-            raise self._not_finite(batch, "gradient", norm)
+            raise self._not_finite(batch, say("gradient"), norm)
         step, total = self.course.step, self.course.total
         rate = self.settings.at(step).learning_rate * schedule_factor(self.settings.schedule, step, total)
         for group in self._optimizer.param_groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qgui.core.language import say
 from qgui.core.results import Accuracy, Comparison
-from qgui.core.training_run import TrainingUpdate, told_score
+from qgui.core.training_run import TrainingUpdate, score_name, told_score
 
 
 def comparison_lines(comparison: Comparison, latencies: bool = True) -> list[str]:
@@ -98,7 +98,7 @@ def training_lines(update: TrainingUpdate) -> list[str]:
         lines.append(
             say(
                 "{name} on {samples} validation samples: {told}",
-                name=known.name.capitalize(),
+                name=_at_start(score_name(known.name)),
                 samples=known.samples,
                 told=told,
             )
@@ -132,3 +132,8 @@ def _score(accuracy: Accuracy) -> str:
     if accuracy.top1 is not None:
         return f"{100 * accuracy.top1:.2f} %"
     return f"{accuracy.metric:.4g}" if accuracy.metric is not None else "-"
+
+
+def _at_start(name: str) -> str:
+    """Return a name as it stands at the start of a sentence."""
+    return name[:1].upper() + name[1:]
