@@ -24,6 +24,7 @@ SOURCE_LANGUAGE = "en"
 _DOMAIN = "qgui"
 
 
+@functools.cache
 def language() -> str:
     """Return the language of this process; English where nothing or an unknown one was asked for."""
     asked = os.environ.get(VARIABLE, "")
@@ -37,8 +38,13 @@ def say(text: str, /, **values: object) -> str:
         text: The English sentence, a literal, with `{name}` (and a format, as in `{share:.1f}`) where a value stands.
         values: The values. Without any, the braces of the text are left as they are.
     """
-    told = catalogue(language()).gettext(text)
+    told = _told(text)
     return told.format(**values) if values else told
+
+
+@functools.cache
+def _told(text: str) -> str:
+    return catalogue(language()).gettext(text)
 
 
 def say_in_context(context: str, text: str) -> str:
