@@ -66,15 +66,29 @@ def decide(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: 
     return decision
 
 
+def one_of_each_kind(recipe: Recipe, layers: Iterable[Layer]) -> list[Layer]:
+    """Return the first of all layers that are alike: the same is possible for them, and their rules do not differ."""
+    found: dict[tuple[object, ...], Layer] = {}
+    for layer in layers:
+        rule = recipe.rule(layer.name)
+        steps = (rule.equalize, rule.correct_bias, rule.adaround, bool(layer.equalizable), layer.alone)
+        found.setdefault((*_kind(layer, rule), *steps), layer)
+    return list(found.values())
+
+
+def _kind(layer: Layer, rule: Rule) -> tuple[object, ...]:
+    """Return what decides which modes and weights a layer may have: thousands of layers are of a few kinds."""
+    traits = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion, layer.head)
+    return (*traits, layer.weight_shape, layer.convolution_groups, rule.mode, rule.weight)
+
+
 def reason_against(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> str:
     """Return why none of the named layers can have an edit; empty where one can."""
     reason = ""
     alike: set[tuple[object, ...]] = set()
     for layer in heads(model, names):
         rule = recipe.rule(layer.name)
-        # Thousands of layers are of a few kinds: what one of a kind cannot have, no other can.
-        traits = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion)
-        kind = (*traits, layer.weight_shape, layer.convolution_groups, rule.mode, rule.weight)
+        kind = _kind(layer, rule)
         if kind in alike:
             continue
         alike.add(kind)

@@ -195,7 +195,7 @@ class Inspector(QScrollArea):
         backend = self._document.recipe.backend
         modes = [self._document.recipe.rule(layer.name).mode for layer in heads]
         self.mode.set_choices(
-            self._joint([mode_choices(layer, backend) for layer in heads]), modes[0], len(set(modes)) > 1
+            self._joint([mode_choices(layer, backend) for layer in self._kinds(heads)]), modes[0], len(set(modes)) > 1
         )
         if len(set(modes)) > 1:
             self.mode_note.setText(self.tr("The selected layers have different modes."))
@@ -209,6 +209,9 @@ class Inspector(QScrollArea):
             notes.append(reasons[Mode.STATIC])
         self.mode_note.setText("\n".join(notes))
 
+    def _kinds(self, layers: list[Layer]) -> list[Layer]:
+        return decisions.one_of_each_kind(self._document.recipe, layers)
+
     def _show_origin(self, heads: list[Layer]) -> None:
         recipe = self._document.recipe
         self.origin.setText(origins_sentence(recipe, heads).replace(".", ".\u200b"))
@@ -217,6 +220,7 @@ class Inspector(QScrollArea):
 
     def _show_weight(self, layers: list[Layer]) -> None:
         backend = self._document.recipe.backend
+        layers = self._kinds(layers)
         rules = [self._document.recipe.rule(layer.name) for layer in layers]
         dtypes = [
             [Choice(dtype, dtype, why) for dtype, why in legality.weight_dtypes(layer, rule.mode, backend).items()]

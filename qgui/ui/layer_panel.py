@@ -98,15 +98,8 @@ class LayerPanel(QWidget):
     def selected_rows(self) -> list[Row]:
         """Return the selected rows, the current one first."""
         current = self.view.selectionModel().currentIndex()
-        # Not `selectedRows`, which asks for each row whether another range holds it too.
-        selection = self.view.selectionModel().selection()
-        rows: list[Row] = [
-            self.filter.index(place, 0, ranged.parent()).data(ROW_ROLE)
-            for ranged in map(selection.at, range(selection.count()))
-            for place in range(ranged.top(), ranged.bottom() + 1)
-        ]
         first = current.siblingAtColumn(0).data(ROW_ROLE) if current.isValid() else None
-        return sorted(rows, key=lambda row: (row is not first, row.number))
+        return sorted(self.view.selected.rows(), key=lambda row: (row is not first, row.number))
 
     def selected_layers(self) -> tuple[str, ...]:
         """Return the names of the selected layers; a selected module stands for all layers in it."""

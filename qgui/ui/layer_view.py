@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtGui import QActionGroup
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, QItemSelectionRange, QModelIndex, QRect, Qt
+from PySide6.QtGui import QActionGroup, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QMenu,
+    QStyle,
+    QStyleOptionViewItem,
+    QTreeView,
+    QWidget,
+)
 
 from qgui.core.recipe import Mode, mode_name
 from qgui.ui.delegates import MODE_MARKS
@@ -14,6 +22,7 @@ from qgui.ui.layer_cells import ROW_ROLE, Column
 from qgui.ui.layer_filter import LayerFilter
 from qgui.ui.layer_model import Index
 from qgui.ui.layer_tree import Row
+from qgui.ui.selected_rows import SelectedRows
 
 #: Larger models show their first levels only, so that opening stays quick.
 _EXPAND_ALL_UP_TO = 1_500
@@ -64,6 +73,7 @@ class LayerView(QTreeView):
         self.setIndentation(max(12, self.fontMetrics().height() * 3 // 4))
         self._set_up_header()
         self.setModel(layers)
+        self.selected = SelectedRows(self.selectionModel(), layers)
         self._size_columns()
         header = self.header()
         header.moveSection(header.visualIndex(Column.RULE), header.visualIndex(Column.MODE) + 1)
@@ -86,6 +96,59 @@ class LayerView(QTreeView):
         """Redraw the whole view: the model tells of the first level where all rows changed, Qt redraws just that."""
         super().dataChanged(top_left, bottom_right, list(roles))
         self.viewport().update()
+
+    def selectAll(self) -> None:
+        """Select every row that is unfolded, as Qt does, in a hundredth of its time."""
+        selection = QItemSelection()
+        self._add_rows(selection, QModelIndex())
+        self.selectionModel().select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+    def _add_rows(self, selection: QItemSelection, parent: QModelIndex) -> None:
+        layers = self._layers
+        last = layers.rowCount(parent) - 1
+        selection.append(
+            QItemSelectionRange(layers.index(0, 0, parent), layers.index(last, layers.columnCount(parent) - 1, parent))
+        )
+        for place in range(last + 1):
+            index = layers.index(place, 0, parent)
+            if self.isExpanded(index) and layers.hasChildren(index):
+                self._add_rows(selection, index)
+
+    def drawRow(self, painter: QPainter, options: QStyleOptionViewItem, index: Index) -> None:
+        """Draw a row; where the selection lies in many modules, without asking Qt for each cell whether it is in it."""
+        self.selected.rows()
+        if not self.selected.scattered:
+            super().drawRow(painter, options, index)
+            return
+        row = index.data(ROW_ROLE)
+        selected = row is not None and self.selected.holds(row)
+        indent = self.visualRect(index).left() - self.header().sectionViewportPosition(Column.NAME)
+        for column in Column:
+            left, width = self.header().sectionViewportPosition(column), self.header().sectionSize(column)
+            if self.isColumnHidden(column) or left + width <= 0 or left >= self.viewport().width():
+                continue
+            cell = QStyleOptionViewItem(options)
+            cell.rect = QRect(left, options.rect.top(), width, options.rect.height())
+            if selected:
+                cell.state |= QStyle.StateFlag.State_Selected
+            self.style().drawPrimitive(QStyle.PrimitiveElement.PE_PanelItemViewRow, cell, painter, self)
+            if column is Column.NAME:
+                cell.rect = cell.rect.adjusted(indent, 0, 0, 0)
+                if row is not None and row.rows:
+                    self._draw_branch(painter, cell, self.isExpanded(index))
+            place = self._layers.sibling(index.row(), column, index)
+            self.itemDelegateForIndex(place).paint(painter, cell, place)
+
+    def _draw_branch(self, painter: QPainter, cell: QStyleOptionViewItem, unfolded: bool) -> None:
+        """Draw the mark of what can be unfolded, left of a cell."""
+        branch = QStyleOptionViewItem(cell)
+        branch.rect = QRect(
+            cell.rect.left() - self.indentation(), cell.rect.top(), self.indentation(), cell.rect.height()
+        )
+        branch.state |= QStyle.StateFlag.State_Item | QStyle.StateFlag.State_Children
+        if unfolded:
+            branch.state |= QStyle.StateFlag.State_Open
+        self.style().drawPrimitive(QStyle.PrimitiveElement.PE_IndicatorBranch, branch, painter, self)
 
     def _size_columns(self) -> None:
         metrics = self.fontMetrics()

@@ -62,12 +62,11 @@ class StepBoxes(QGroupBox):
         """Show the steps of layers that carry rules."""
         self._layers = list(layers)
         recipe = self._document.recipe
-        rules = [recipe.rule(layer.name) for layer in layers]
-        reasons = [
-            legality.step_reasons(layer, rule, recipe.backend) for layer, rule in zip(layers, rules, strict=True)
-        ]
+        kinds = decisions.one_of_each_kind(recipe, layers)
+        rules = [recipe.rule(layer.name) for layer in kinds]
+        reasons = [legality.step_reasons(layer, rule, recipe.backend) for layer, rule in zip(kinds, rules, strict=True)]
         against = {next(iter(found.values())) for found in reasons if len(set(found.values())) == 1}
-        shared = against.pop() if len(against) == 1 and len(reasons) == 1 else ""
+        shared = against.pop() if len(against) == 1 and len(layers) == 1 else ""
         self.reason.setText(shared)
         self.reason.setVisible(bool(shared))
         for step, box in self.boxes.items():
