@@ -93,6 +93,11 @@ class LayerPanel(QWidget):
         # Heard after the model of the table has its rows.
         self._document.model_changed.connect(self.view.fit_names)
 
+    def comfortable_width(self) -> int:
+        """Return the width in which the columns up to SQNR can be read."""
+        margins = self.contentsMargins() + self.layout().contentsMargins()
+        return self.view.comfortable_width() + margins.left() + margins.right()
+
     # Selection
 
     def selected_rows(self) -> list[Row]:
