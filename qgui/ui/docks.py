@@ -27,7 +27,7 @@ class Docks:
         self._unsized = False
         self.layers = self._dock("layerDock", window.tr("Layers"), layer_panel)
         self.inspector = self._dock("inspectorDock", window.tr("Inspector"), inspector)
-        layer_panel.setMinimumWidth(38 * self._character)
+        layer_panel.setMinimumWidth(36 * self._character)
         self._place()
 
     def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
