@@ -194,6 +194,7 @@ class Theme(QObject):
         application = QApplication.instance()
         if isinstance(application, QApplication):
             application.setPalette(palette(self.colours))
+            application.setPalette(spin_box_palette(self.colours), "QAbstractSpinBox")
             if application.styleSheet() == STYLE_SHEET:
                 self._restyle.begin()
             else:
@@ -269,6 +270,14 @@ def palette(colours: Colours) -> QPalette:
     return made
 
 
+def spin_box_palette(colours: Colours) -> QPalette:
+    """Return the palette of spin boxes, whose border the style draws in a darker shade of the window."""
+    made = palette(colours)
+    if colours.dark:
+        made.setColor(QPalette.ColorRole.Window, QColor(colours.faint).lighter(130))
+    return made
+
+
 #: What a palette cannot say: cards, banners, the next step. Its colours are roles, so that it holds for every theme.
 STYLE_SHEET = """
 QToolTip { color: palette(window-text); background: palette(base); border: 1px solid palette(mid); padding: 3px; }
@@ -302,6 +311,11 @@ QLabel[good="true"] { color: palette(tooltip-text); }
 QLabel[bad="true"] { color: palette(bright-text); }
 QCheckBox::indicator:unchecked:enabled { border: 1px solid palette(placeholder-text); border-radius: 2px;
   background: palette(base); width: 12px; height: 12px; }
+QLineEdit { border: 1px solid palette(placeholder-text); border-radius: 3px; padding: 2px 3px;
+  background: palette(base); }
+QLineEdit:disabled { border-color: palette(mid); }
+QLineEdit:focus { border-color: palette(accent); }
+QComboBox QLineEdit, QAbstractItemView QLineEdit { border: none; padding: 0; }
 QGroupBox { border: none; border-top: 1px solid palette(mid); margin-top: 1.3em; padding-top: 7px; }
 QGroupBox::title { subcontrol-origin: margin; subcontrol-position: top left; color: palette(placeholder-text); }
 QTabBar::tab { padding: 4px 12px; border: 1px solid transparent; border-bottom: 3px solid transparent;
