@@ -118,6 +118,7 @@ class MainWindow(QMainWindow):
             self.document, self.workflow, self.training, self.speed, self.theme, self.settings, self
         )
         self.pages = Pages(self)
+        self.pages.setObjectName("pages")
         self.pages.addWidget(self.start_page)
         self.pages.addWidget(self.workbench)
         self.setCentralWidget(self.pages)

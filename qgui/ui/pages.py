@@ -1,4 +1,4 @@
-"""The pages in the middle of the window, of which one is seen."""
+"""Pages of which one is seen."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ class Pages(QStackedWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("pages")
         self.currentChanged.connect(self.updateGeometry)
 
     def minimumSizeHint(self) -> QSize:
         page = self.currentWidget()
         return page.minimumSizeHint() if page is not None else super().minimumSizeHint()
+
+    def sizeHint(self) -> QSize:
+        page = self.currentWidget()
+        return page.sizeHint() if page is not None else super().sizeHint()
+
+    def hasHeightForWidth(self) -> bool:
+        # Qt would ask for the height of the highest page.
+        return False
