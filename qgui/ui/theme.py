@@ -194,7 +194,8 @@ class Theme(QObject):
         application = QApplication.instance()
         if isinstance(application, QApplication):
             application.setPalette(palette(self.colours))
-            application.setPalette(spin_box_palette(self.colours), "QAbstractSpinBox")
+            # The type hint says bytes, which PySide refuses.
+            application.setPalette(spin_box_palette(self.colours), "QAbstractSpinBox")  # type: ignore[arg-type]
             if application.styleSheet() == STYLE_SHEET:
                 self._restyle.begin()
             else:
