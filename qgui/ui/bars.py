@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtGui import QAction, QActionGroup, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QLabel,
@@ -105,11 +105,12 @@ class WindowBar(QToolBar):
         self.steps = StepStrip(actions, theme, self)
         self.addWidget(self.steps)
         self.addAction(actions[ActionId.TRAIN])
+        self._train = self._button(actions[ActionId.TRAIN])
         self.backend = BackendBox(self)
         caption = QLabel(self.tr("Backend"), self)
         caption.setBuddy(self.backend)
         caption.setContentsMargins(4, 0, 4, 0)
-        self.addWidget(caption)
+        self._caption = self.addWidget(caption)
         self.addWidget(self.backend)
         spring = QWidget(self)
         spring.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -135,6 +136,21 @@ class WindowBar(QToolBar):
                 button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         theme.changed.connect(self._draw)
         self._draw()
+        self.steps.retold.connect(self._fit)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Leave out words, the least needed ones first, where not all of the bar has room."""
+        style = Qt.ToolButtonStyle
+        for left_out in range(4):
+            self._caption.setVisible(left_out < 1)
+            self._train.setToolButtonStyle(style.ToolButtonTextBesideIcon if left_out < 2 else style.ToolButtonIconOnly)
+            self.steps.set_brief(left_out > 2)
+            if self.sizeHint().width() <= self.width():
+                break
 
     def _button(self, action: QAction) -> QToolButton:
         button = self.widgetForAction(action)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableView, QWidget
 
 from qgui.ui.row_table import set_up_rows
+
+#: The least number of rows that are seen at a time.
+_LEAST_ROWS = 3
 
 
 class ChoiceTable(QTableView):
@@ -21,7 +24,7 @@ class ChoiceTable(QTableView):
         model: Its last column says Use.
         name: Object name.
         accessible_name: What is listed.
-        rows: Number of rows for which there is always room.
+        rows: Number of rows for which there is room, unless the window is low.
         parent: Qt parent.
     """
 
@@ -32,6 +35,7 @@ class ChoiceTable(QTableView):
     ) -> None:
         super().__init__(parent)
         self._rows = rows
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         set_up_rows(self, name, accessible_name)
         self.setModel(model)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -64,7 +68,16 @@ class ChoiceTable(QTableView):
         if index.column() == self.model().columnCount() - 1:
             self.adopted.emit(index.row())
 
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self.maximumHeight())
+
     def _fit_height(self) -> None:
+        """Have the height of all rows, and scroll where there is not as much."""
         rows = max(self._rows, self.model().rowCount())
+        self.setMinimumHeight(self._height(_LEAST_ROWS))
+        self.setMaximumHeight(self._height(rows))
+        self.updateGeometry()
+
+    def _height(self, rows: int) -> int:
         height = self.horizontalHeader().sizeHint().height() + rows * self.verticalHeader().defaultSectionSize()
-        self.setFixedHeight(height + 2 * self.frameWidth() + 2)
+        return height + 2 * self.frameWidth() + 2

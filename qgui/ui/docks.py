@@ -24,9 +24,10 @@ class Docks:
     def __init__(self, window: QMainWindow, layer_panel: LayerPanel, inspector: Inspector, settings: Settings) -> None:
         self._window, self._settings, self._panel = window, settings, layer_panel
         self._character = window.fontMetrics().averageCharWidth()
+        self._unsized = False
         self.layers = self._dock("layerDock", window.tr("Layers"), layer_panel)
         self.inspector = self._dock("inspectorDock", window.tr("Inspector"), inspector)
-        layer_panel.setMinimumWidth(40 * self._character)
+        layer_panel.setMinimumWidth(36 * self._character)
         self._place()
 
     def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
@@ -48,9 +49,12 @@ class Docks:
         return actions
 
     def show(self, visible: bool) -> None:
-        """Show or hide both."""
+        """Show or hide both; where no widths were remembered, they get theirs when they are first seen."""
         self.layers.setVisible(visible)
         self.inspector.setVisible(visible)
+        if visible and self._unsized:
+            self._unsized = False
+            self._resize()
 
     def restore(self) -> None:
         """Put window and docks where they were at the end of the last run."""
@@ -58,7 +62,8 @@ class Docks:
         window = self._window
         if stored is None or not window.restoreGeometry(stored[0]) or not window.restoreState(stored[1]):
             window.resize(max(1280, 200 * self._character), 800)
-            self._resize()
+            # Docks that are hidden take no widths.
+            self._unsized = True
 
     def reset(self, shown: bool) -> None:
         """Put the docks back where they stood at first; the window keeps its size.
@@ -70,8 +75,8 @@ class Docks:
             dock.setFloating(False)
             self._window.removeDockWidget(dock)
         self._place()
+        self._unsized = True
         self.show(shown)
-        self._resize()
 
     def remember(self) -> None:
         """Store where window and docks stand."""
@@ -79,6 +84,6 @@ class Docks:
 
     def _resize(self) -> None:
         # The panels in the middle need the most room, also in a small window.
-        table = min(self._panel.view.comfortable_width(), self._window.width() * 3 // 10)
+        table = min(self._panel.comfortable_width(), self._window.width() * 3 // 8)
         widths = [table, 41 * self._character]
         self._window.resizeDocks([self.layers, self.inspector], widths, Qt.Orientation.Horizontal)

@@ -73,7 +73,7 @@ class Inspector(QScrollArea):
         self.activation = self._build_activation()
         self._body = QWidget(self)
         column = QVBoxLayout(self._body)
-        column.setContentsMargins(8, 8, 8, 8)
+        column.setContentsMargins(6, 8, 6, 8)
         column.setSpacing(10)
         for widget in (self.facts, self.decision, self.weight, self.steps, self.activation):
             column.addWidget(widget)

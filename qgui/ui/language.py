@@ -66,7 +66,7 @@ def of_system(spoken: list[str]) -> str:
 
 
 def install(application: QCoreApplication) -> None:
-    """Let the texts of the window, and those of Qt's own dialogs, be told in the language of this process."""
+    """Let texts and numbers of the window, and those of Qt's own dialogs, be told in the language of this process."""
     name = language()
     if name == SOURCE_LANGUAGE or application.findChild(CatalogueTranslator) is not None:
         return

@@ -113,9 +113,8 @@ class LayerFacts(QWidget):
         if measured is not None and measured.sqnr_db is not None:
             facts["sqnr"] = formatting.decibel(measured.sqnr_db)
         if measured is not None and measured.float_ms is not None and measured.quantized_ms is not None:
-            facts["time"] = (
-                f"{formatting.milliseconds(measured.float_ms)} → {formatting.milliseconds(measured.quantized_ms)}"
-            )
+            times = map(formatting.milliseconds, (measured.float_ms, measured.quantized_ms))
+            facts["time"] = " → ".join(time.replace(" ", "\N{NO-BREAK SPACE}") for time in times)
         note = self.tr("Not traced: {reason}").format(reason=layer.leaf_reason) if layer.leaf_reason else ""
         stale = {"became"} if self._document.result_stale else set()
         stale |= {"sqnr", "time"} if self._document.comparison_stale else set()

@@ -65,7 +65,7 @@ class LayerPanel(QWidget):
         self.summary = QLabel(self)
         self.summary.setObjectName("layerSummary")
         self.summary.setProperty("faint", True)
-        layout = QVBoxLayout(self)
+        self._column = layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 2, 4)
         layout.setSpacing(4)
         layout.addWidget(self.filter_row)
@@ -92,6 +92,11 @@ class LayerPanel(QWidget):
         self._document.results_changed.connect(self._sort_again)
         # Heard after the model of the table has its rows.
         self._document.model_changed.connect(self.view.fit_names)
+
+    def comfortable_width(self) -> int:
+        """Return the width in which the columns up to SQNR can be read."""
+        margins = self._column.contentsMargins()
+        return self.view.comfortable_width() + margins.left() + margins.right()
 
     # Selection
 

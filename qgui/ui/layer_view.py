@@ -28,9 +28,9 @@ from qgui.ui.selected_rows import SelectedRows
 _EXPAND_ALL_UP_TO = 1_500
 #: What a column has room for, beside its title and, in that of the modes, their names.
 _WIDTHS = {
-    Column.NAME: "depthwise.0.conv",
+    Column.NAME: "depthwise.0.0",
     Column.TYPE: "BatchNorm2d",
-    Column.OBSERVER: "as depthwise.0",
+    Column.OBSERVER: "as project.0",
     Column.WEIGHTS: "per-channel",
     Column.OUTPUT: "1 × 2048 × 112 × 112",
     Column.MACS: "11.1 M ▾",
@@ -161,7 +161,7 @@ class LayerView(QTreeView):
     def comfortable_width(self) -> int:
         """Return the width in which the columns up to SQNR can be read."""
         columns = sum(self.columnWidth(column) for column in range(Column.SQNR + 1))
-        return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth() + 8
+        return columns + self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
 
     def fit_names(self) -> None:
         """Give a deep tree the room for its names that a shallow one does not need, within bounds."""

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import (
-    QMainWindow,
-    QStackedWidget,
-)
+from PySide6.QtWidgets import QMainWindow
 
 from qgui.core import advice
 from qgui.core.recipe import DataReference, ModelReference
@@ -35,6 +32,7 @@ from qgui.ui.inspector import Inspector
 from qgui.ui.later import Later
 from qgui.ui.layer_panel import LayerPanel
 from qgui.ui.notices import LongWorkNotice
+from qgui.ui.pages import Pages
 from qgui.ui.recovery import Autosave
 from qgui.ui.report_file import NAME as REPORT
 from qgui.ui.report_file import ReportFile
@@ -119,7 +117,7 @@ class MainWindow(QMainWindow):
         self.workbench = Workbench(
             self.document, self.workflow, self.training, self.speed, self.theme, self.settings, self
         )
-        self.pages = QStackedWidget(self)
+        self.pages = Pages(self)
         self.pages.setObjectName("pages")
         self.pages.addWidget(self.start_page)
         self.pages.addWidget(self.workbench)

@@ -114,6 +114,7 @@ class OverviewPanel(QWidget):
         self.model.set_seen(self._is_seen, self.devicePixelRatioF())
         self._taking = Later(self._take, self)
         self._refreshing = Later(self._refresh, self)
+        self._aligning = Later(self._align, self)
         self.order.currentIndexChanged.connect(self._on_order)
         self.view.selectionModel().currentChanged.connect(self._on_current)
         self.view.activated.connect(lambda _: self.ranges_wanted.emit())
@@ -180,9 +181,19 @@ class OverviewPanel(QWidget):
                 self._following = True
                 self.view.setCurrentIndex(self.model.index(row))
                 self._following = False
+                self._aligning.ask()
+
+    def _align(self) -> None:
+        """Scroll to the marked layer so that the first row is seen whole."""
+        index, bar = self.view.currentIndex(), self.view.verticalScrollBar()
+        if index.isValid() and self.view.isVisible():
+            self.view.scrollTo(index)
+            pitch = self.view.visualRect(index).height() + self.view.spacing()
+            bar.setValue(-(-bar.value() // pitch) * pitch)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._aligning.ask()
         if self._stale:
             self._taking.ask()
 

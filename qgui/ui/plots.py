@@ -14,6 +14,7 @@ from PySide6.QtGui import QColor, QFont, QPen, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from qgui.ui import formatting
+from qgui.ui.later import Later
 from qgui.ui.theme import Theme
 
 Float64 = npt.NDArray[np.float64]
@@ -76,6 +77,7 @@ class Plot(pg.PlotWidget):
             self.getAxis(axis).setStyle(tickFont=small, tickTextOffset=4)
             self.getAxis(axis).enableAutoSIPrefix(False)
         self.recolour()
+        self._in_time = Later(self._follow_theme, self)
         theme.changed.connect(self._on_theme_changed)
 
     def recolour(self) -> None:
@@ -101,6 +103,13 @@ class Plot(pg.PlotWidget):
             event.ignore()
 
     def _on_theme_changed(self) -> None:
+        """Follow the theme, after what is seen where this plot is not."""
+        if self.isVisible():
+            self._follow_theme()
+        else:
+            self._in_time.ask()
+
+    def _follow_theme(self) -> None:
         self.recolour()
         self.redraw()
 

@@ -17,6 +17,8 @@ from qgui.ui.theme import Theme
 
 #: From this share on one kind of error is what a range suffers from.
 _MOSTLY = 0.6
+#: Pixels between a number and the caption beside it.
+_GAP = 8.0
 
 
 class BoundBox(QDoubleSpinBox):
@@ -93,11 +95,11 @@ class RangeReadout(QWidget):
             label.setBuddy(box)
             fields.addWidget(label, row, 0)
             fields.addWidget(box, row, 1)
-            box.setFixedWidth(round(sample) + 30)
+            box.setFixedWidth(round(sample) + 28)
             box.valueChanged.connect(self._on_value)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(12)
+        layout.setSpacing(10)
         layout.addLayout(fields)
         layout.addWidget(self.cost, 1)
 
@@ -209,7 +211,9 @@ class CostView(QWidget):
         return QSize(320, 4 * round(QFontMetricsF(self.font()).height()) + 6)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(220, self.sizeHint().height())
+        metrics = QFontMetricsF(self.font())
+        column = metrics.horizontalAdvance(f"{self.tr('clipped high')} 0.0063 %") + _GAP
+        return QSize(round(2 * column), self.sizeHint().height())
 
     def event(self, event: QEvent) -> bool:
         if event.type() in {QEvent.Type.FocusIn, QEvent.Type.FocusOut}:
@@ -236,12 +240,12 @@ class CostView(QWidget):
             (self.tr("clipped high"), formatting.small_percent(float(cost.clipped_high[0]))),
         )
         for number, (caption, value) in enumerate(texts):
-            rect = QRectF(number % 2 * half, (1 + number // 2) * line, half - 14.0, line)
+            rect = QRectF(number % 2 * half, (1 + number // 2) * line, half - _GAP, line)
             painter.setPen(QColor(colours.faint))
             painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, caption)
             painter.setPen(QColor(colours.text))
             painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, value)
-        self._draw_error(painter, QRectF(0.0, 3 * line, self.width() - 14.0, line), self._choice)
+        self._draw_error(painter, QRectF(0.0, 3 * line, self.width() - _GAP, line), self._choice)
         if self.hasFocus():
             painter.setPen(QColor(colours.accent))
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))

@@ -68,6 +68,7 @@ class RangesPlot(Plot):
                 "lower one, with Ctrl by ten; Page Up and Page Down go to the layer before and after. The wheel zooms."
             )
         )
+        self.setMinimumHeight(8 * self.fontMetrics().height())
         self.showAxis("top")
         self._logarithmic = True
         self._counts: Float64 = np.zeros(1)

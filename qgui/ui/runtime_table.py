@@ -172,7 +172,7 @@ class BarDelegate(QStyledItemDelegate):
         share, colour = index.data(SHARE_ROLE) or 0.0, index.data(COLOUR_ROLE)
         gap = cell.fontMetrics.height() // 3
         room = cell.rect.adjusted(gap, 0, -gap, 0)
-        label = cell.fontMetrics.horizontalAdvance("000.0 ms ")
+        label = cell.fontMetrics.horizontalAdvance("00.0000 ms ")
         painter.save()
         if share and isinstance(colour, QColor):
             length = max(2, round(share * (room.width() - label)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, QSize, Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QMenu, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from qgui.core.layers import Layer
 from qgui.core.results import SampleDescription
@@ -19,6 +19,8 @@ from qgui.ui.workflow import Workflow
 
 #: While the selection moves on, nothing is asked.
 _SETTLE_MS = 120
+#: In a panel that is lower than so many lines of text the samples are folded, so that the plot keeps its height.
+_LOW_LINES = 45
 
 
 class SampleView(QListView):
@@ -66,7 +68,7 @@ class SampleView(QListView):
 
 
 class SampleStrip(QWidget):
-    """The strip below the ranges plot.
+    """The strip below the ranges plot; in a low panel it is folded at first.
 
     Args:
         document: Whose statistics; where samples are left out.
@@ -92,7 +94,17 @@ class SampleStrip(QWidget):
         self.leave.setObjectName("sampleStripLeave")
         self.leave.setAutoDefault(False)
         self.leave.clicked.connect(lambda: self.toggle(self.view.currentIndex()))
+        self.fold = QToolButton(self)
+        self.fold.setObjectName("sampleStripFold")
+        self.fold.setAccessibleName(self.view.accessibleName())
+        self.fold.setToolTip(self.tr("Show or hide the samples."))
+        self.fold.setCheckable(True)
+        self.fold.setAutoRaise(True)
+        self.fold.setChecked(True)
+        self.fold.toggled.connect(self._show_fold)
         head = QHBoxLayout()
+        head.setSpacing(2)
+        head.addWidget(self.fold)
         head.addWidget(self.title, 1)
         head.addWidget(self.leave)
         column = QVBoxLayout(self)
@@ -100,6 +112,10 @@ class SampleStrip(QWidget):
         column.setSpacing(2)
         column.addLayout(head)
         column.addWidget(self.view)
+        self._low = False
+        self._show_fold()
+        if parent is not None:
+            parent.installEventFilter(self)
         self._later = Later(self._refresh, self)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -125,6 +141,21 @@ class SampleStrip(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._settle.start()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Fold where the panel becomes low, and unfold where it becomes high; between, the person decides."""
+        if event.type() is QEvent.Type.Resize and isinstance(watched, QWidget):
+            low = watched.height() < _LOW_LINES * self.fontMetrics().height()
+            if low is not self._low:
+                self._low = low
+                self.fold.setChecked(not low)
+        return super().eventFilter(watched, event)
+
+    def _show_fold(self) -> None:
+        unfolded = self.fold.isChecked()
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.view.setVisible(unfolded)
+        self.leave.setVisible(unfolded)
 
     def _forget(self) -> None:
         self._known.clear()

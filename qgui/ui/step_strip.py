@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from qgui.ui.actions import ActionId, Actions
@@ -15,15 +15,21 @@ from qgui.ui.theme import Theme
 class StepStrip(QWidget):
     """A button for each step; a press does the step. Icon, colour and, where it is stale, a word tell its state.
 
+    Signals:
+        retold: The steps are shown otherwise than before.
+
     Args:
         actions: The window's actions, which do the steps.
         theme: For the icons.
         parent: Qt parent.
     """
 
+    retold = Signal()
+
     def __init__(self, actions: Actions, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._actions, self._theme = actions, theme
+        self._brief = False
         self._shown: dict[ActionId, StepNow] = {}
         self.buttons: dict[ActionId, QToolButton] = {}
         self.setObjectName("workSteps")
@@ -58,8 +64,16 @@ class StepStrip(QWidget):
 
     def show_steps(self, steps: Sequence[StepNow]) -> None:
         """Show how far each step is."""
-        self._shown = {step.action: step for step in steps}
+        before, self._shown = self._shown, {step.action: step for step in steps}
         self._draw_all()
+        if self._shown != before:
+            self.retold.emit()
+
+    def set_brief(self, brief: bool) -> None:
+        """Leave the words of the states to icons and tooltips where there is little room."""
+        if brief is not self._brief:
+            self._brief = brief
+            self._draw_all()
 
     def _draw_all(self) -> None:
         for action in self._shown:
@@ -87,7 +101,7 @@ class StepStrip(QWidget):
 
     def _tells(self, step: StepNow) -> bool:
         """Whether the state stands on the button as a word: only what was done and is not right any more."""
-        return step.state is StepState.STALE
+        return step.state is StepState.STALE and not self._brief
 
     def _colour(self, step: StepNow, emphasized: bool) -> str:
         colours = self._theme.colours

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from qgui.core.recipe import Mode, ObserverKind
 from qgui.core.resources import resources
+from qgui.ui.restyle import Restyle
 
 
 class ThemeName(enum.StrEnum):
@@ -146,6 +147,7 @@ class Theme(QObject):
         self.name = name
         self.colours = self._resolved()
         self._icons: dict[tuple[str, str], QIcon] = {}
+        self._restyle = Restyle(self)
         self._apply()
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._on_system_change)
 
@@ -192,7 +194,12 @@ class Theme(QObject):
         application = QApplication.instance()
         if isinstance(application, QApplication):
             application.setPalette(palette(self.colours))
-            application.setStyleSheet(style_sheet(self.colours))
+            # The type hint says bytes, which PySide refuses.
+            application.setPalette(spin_box_palette(self.colours), "QAbstractSpinBox")  # type: ignore[arg-type]
+            if application.styleSheet() == STYLE_SHEET:
+                self._restyle.begin()
+            else:
+                application.setStyleSheet(STYLE_SHEET)
 
     def _drawn(self, name: str, colour: str) -> QIcon:
         path = resources() / "icons" / f"{name}.svg"
@@ -238,18 +245,20 @@ def palette(colours: Colours) -> QPalette:
         role.Button: mixed(colours.text, colours.window, 0.05),
         role.ButtonText: colours.text,
         role.BrightText: colours.bad,
-        role.ToolTipBase: colours.base,
-        role.ToolTipText: colours.text,
+        # The style sheet colours tooltips itself, so these two and the shadow, which the style does not draw, are
+        # free for grounds and texts that have no role of their own.
+        role.ToolTipBase: colours.accent_soft,
+        role.ToolTipText: colours.good,
+        role.Shadow: colours.warning_soft,
         role.PlaceholderText: colours.faint,
         role.Highlight: colours.accent,
         role.HighlightedText: colours.on_accent,
         role.Link: colours.accent,
-        role.LinkVisited: colours.accent,
+        role.LinkVisited: mixed(colours.accent, colours.text, 0.85),
         role.Light: mixed(colours.text, colours.window, 0.02),
         role.Midlight: mixed(colours.text, colours.window, 0.08),
-        role.Mid: mixed(colours.text, colours.window, 0.2),
+        role.Mid: colours.line,
         role.Dark: mixed(colours.text, colours.window, 0.3),
-        role.Shadow: mixed(colours.text, colours.window, 0.5),
         role.Accent: colours.accent,
     }
     for which, colour in table.items():
@@ -262,46 +271,58 @@ def palette(colours: Colours) -> QPalette:
     return made
 
 
-def style_sheet(colours: Colours) -> str:
-    """Return what a palette cannot say: cards, banners, the next step."""
-    return f"""
-QToolTip {{ color: {colours.text}; background: {colours.base}; border: 1px solid {colours.line}; padding: 3px; }}
-QToolBar {{ border: none; border-bottom: 1px solid {colours.line}; padding: 3px; spacing: 2px; }}
-QToolBar QToolButton {{ padding: 3px 5px; border-radius: 4px; border: 1px solid transparent; }}
-QToolBar #workSteps QToolButton {{ padding: 3px 2px; }}
-QToolBar QToolButton:hover:enabled {{ background: {mixed(colours.text, colours.window, 0.08)}; }}
-QToolBar QToolButton:pressed {{ background: {mixed(colours.text, colours.window, 0.15)}; }}
-QToolBar QToolButton:focus {{ border-color: {colours.accent}; }}
-QToolBar QToolButton[nextStep="true"] {{ background: {colours.accent}; color: {colours.on_accent}; }}
-QToolBar QToolButton[nextStep="true"]:hover {{ background: {mixed(colours.accent, colours.text, 0.85)}; }}
-QPushButton[primary="true"] {{ background: {colours.accent}; color: {colours.on_accent}; border: none;
-  border-radius: 4px; padding: 5px 14px; }}
-QPushButton[primary="true"]:hover {{ background: {mixed(colours.accent, colours.text, 0.85)}; }}
-QPushButton[primary="true"]:focus {{ border: 2px solid {colours.text}; padding: 3px 12px; }}
-QPushButton[primary="true"]:disabled {{ background: {mixed(colours.text, colours.window, 0.12)};
-  color: {mixed(colours.text, colours.window, 0.45)}; }}
-QToolButton[choice="true"] {{ background: {colours.base}; border: 1px solid {colours.line}; border-radius: 4px;
-  padding: 3px 9px; }}
-QToolButton[choice="true"]:hover {{ background: {mixed(colours.text, colours.base, 0.08)}; }}
-QToolButton[choice="true"]:checked {{ background: {colours.accent_soft}; border-color: {colours.accent}; }}
-QToolButton[choice="true"]:focus {{ border: 2px solid {colours.accent}; padding: 2px 8px; }}
-QFrame[card="true"] {{ background: {colours.base}; border: 1px solid {colours.line}; border-radius: 6px; }}
-QFrame[banner="hint"] {{ background: {colours.accent_soft}; border-radius: 4px; }}
-QFrame[banner="warning"] {{ background: {colours.warning_soft}; border-radius: 4px; }}
-#dropHint {{ background: {colours.accent_soft}; border: 3px dashed {colours.accent};
-  border-radius: 10px; }}
-#dropHint[useful="false"] {{ background: {colours.warning_soft}; border: 3px solid {colours.bad}; }}
-QLabel[faint="true"] {{ color: {colours.faint}; }}
-QLabel[good="true"] {{ color: {colours.good}; }}
-QLabel[bad="true"] {{ color: {colours.bad}; }}
-QCheckBox::indicator:unchecked:enabled {{ border: 1px solid {colours.faint}; border-radius: 2px;
-  background: {colours.base}; width: 12px; height: 12px; }}
-QGroupBox {{ border: none; border-top: 1px solid {colours.line}; margin-top: 1.3em; padding-top: 7px; }}
-QGroupBox::title {{ subcontrol-origin: margin; subcontrol-position: top left; color: {colours.faint}; }}
-QTabBar::tab {{ padding: 4px 12px; border: 1px solid transparent; border-bottom: 3px solid transparent;
-  color: {colours.faint}; }}
-QTabBar::tab:hover {{ color: {colours.text}; background: {mixed(colours.text, colours.window, 0.06)}; }}
-QTabBar::tab:selected {{ color: {colours.text}; border-bottom-color: {colours.accent}; }}
-QTabBar::tab:selected:focus {{ border-color: {colours.accent}; }}
-QStatusBar::item {{ border: none; }}
+def spin_box_palette(colours: Colours) -> QPalette:
+    """Return the palette of spin boxes, whose border the style draws in a darker shade of the window."""
+    made = palette(colours)
+    if colours.dark:
+        made.setColor(QPalette.ColorRole.Window, QColor(colours.faint).lighter(130))
+    return made
+
+
+#: What a palette cannot say: cards, banners, the next step. Its colours are roles, so that it holds for every theme.
+STYLE_SHEET = """
+QToolTip { color: palette(window-text); background: palette(base); border: 1px solid palette(mid); padding: 3px; }
+QToolBar { border: none; border-bottom: 1px solid palette(mid); padding: 3px; spacing: 2px; }
+QToolBar QToolButton { padding: 3px 5px; border-radius: 4px; border: 1px solid transparent; }
+QToolBar #workSteps QToolButton { padding: 3px 2px; }
+QToolBar QToolButton:hover:enabled { background: palette(midlight); }
+QToolBar QToolButton:pressed { background: palette(mid); }
+QToolBar QToolButton:focus { border-color: palette(accent); }
+QToolBar QToolButton[nextStep="true"] { background: palette(accent); color: palette(highlighted-text); }
+QToolBar QToolButton[nextStep="true"]:hover { background: palette(link-visited); }
+QPushButton[primary="true"] { background: palette(accent); color: palette(highlighted-text); border: none;
+  border-radius: 4px; padding: 5px 14px; }
+QPushButton[primary="true"]:hover { background: palette(link-visited); }
+QPushButton[primary="true"]:focus { border: 2px solid palette(window-text); padding: 3px 12px; }
+QPushButton[primary="true"]:disabled { background: palette(midlight);
+  color: palette(placeholder-text); }
+QToolButton[choice="true"] { background: palette(base); border: 1px solid palette(mid); border-radius: 4px;
+  padding: 3px 9px; }
+QToolButton[choice="true"]:hover { background: palette(midlight); }
+QToolButton[choice="true"]:checked { background: palette(tooltip-base); border-color: palette(accent); }
+QToolButton[choice="true"]:focus { border: 2px solid palette(accent); padding: 2px 8px; }
+QFrame[card="true"] { background: palette(base); border: 1px solid palette(mid); border-radius: 6px; }
+QFrame[banner="hint"] { background: palette(tooltip-base); border-radius: 4px; }
+QFrame[banner="warning"] { background: palette(shadow); border-radius: 4px; }
+#dropHint { background: palette(tooltip-base); border: 3px dashed palette(accent);
+  border-radius: 10px; }
+#dropHint[useful="false"] { background: palette(shadow); border: 3px solid palette(bright-text); }
+QLabel[faint="true"] { color: palette(placeholder-text); }
+QLabel[good="true"] { color: palette(tooltip-text); }
+QLabel[bad="true"] { color: palette(bright-text); }
+QCheckBox::indicator:unchecked:enabled { border: 1px solid palette(placeholder-text); border-radius: 2px;
+  background: palette(base); width: 12px; height: 12px; }
+QLineEdit { border: 1px solid palette(placeholder-text); border-radius: 3px; padding: 2px 3px;
+  background: palette(base); }
+QLineEdit:disabled { border-color: palette(mid); }
+QLineEdit:focus { border-color: palette(accent); }
+QComboBox QLineEdit, QAbstractItemView QLineEdit { border: none; padding: 0; }
+QGroupBox { border: none; border-top: 1px solid palette(mid); margin-top: 1.3em; padding-top: 7px; }
+QGroupBox::title { subcontrol-origin: margin; subcontrol-position: top left; color: palette(placeholder-text); }
+QTabBar::tab { padding: 4px 12px; border: 1px solid transparent; border-bottom: 3px solid transparent;
+  color: palette(placeholder-text); }
+QTabBar::tab:hover { color: palette(window-text); background: palette(midlight); }
+QTabBar::tab:selected { color: palette(window-text); border-bottom-color: palette(accent); }
+QTabBar::tab:selected:focus { border-color: palette(accent); }
+QStatusBar::item { border: none; }
 """

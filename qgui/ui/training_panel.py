@@ -84,7 +84,7 @@ class TrainingPanel(QWidget):
 
     def _build_buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        row.setSpacing(6)
+        row.setSpacing(4)
         tr = self.tr
         self.start = self._button("start", tr("Start"), self.training_wanted.emit)
         self.start.setProperty("primary", True)

@@ -123,11 +123,13 @@ class CurvePlot(Plot):
         colours = self.theme.colours
         for place, line in enumerate(self._lines):
             colour = colours.bad if line.quantized else colours.float_series
+            # A label above its line and one below it, so that neither is struck through where both lines are one.
+            beside = [(0.5, float(not place)), (0.5, float(not place))]
             label = {
                 "position": 0.22 + 0.45 * place,
                 "color": colour,
                 "fill": translucent(colours.base, 0.85),
-                "anchors": [(0.5, 0.5), (0.5, 0.5)],
+                "anchors": beside,
             }
             item = pg.InfiniteLine(
                 line.value, angle=0, pen=pen(colour, 1.4, [2, 3] if line.quantized else [7, 3]), label=line.label,

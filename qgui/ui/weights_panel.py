@@ -86,6 +86,9 @@ class WeightsPanel(QWidget):
         drawn.addWidget(self.histogram, 1)
         drawn.addWidget(self.bound)
         plots = QVBoxLayout()
+        line = self.fontMetrics().height()
+        for plot, lines in ((self.channels, 8), (self.sqnr, 6), (self.histogram, 7)):
+            plot.setMinimumHeight(lines * line)
         plots.addWidget(self.channels, 5)
         plots.addWidget(self.sqnr, 3)
         plots.addLayout(drawn, 5)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from qgui.ui.actions import ActionId
@@ -38,3 +39,30 @@ def test_that_docks_come_back_where_they_were(
     qtbot.addWidget(again)
     assert again.dockWidgetArea(again.docks.layers) is Qt.DockWidgetArea.RightDockWidgetArea
     again.close_without_asking()
+
+
+def test_that_the_layer_table_has_room_up_to_sqnr_when_it_is_first_seen(qtbot: QtBot, window: MainWindow) -> None:
+    window.resize(1280, 800)
+    qtbot.waitUntil(lambda: window.width() == 1280)
+    window.docks.show(True)
+    panel = window.layer_panel
+    qtbot.waitUntil(lambda: panel.width() >= min(panel.comfortable_width(), window.width() * 3 // 8))
+
+
+def test_that_a_page_that_is_not_seen_does_not_widen_the_window(qtbot: QtBot, opened: MainWindow) -> None:
+    before = opened.minimumSizeHint().width()
+    opened.actions_by_id[ActionId.BENCHMARKS].trigger()
+    assert opened.benchmarks is not None
+    opened.benchmarks.back.click()
+    qtbot.waitUntil(lambda: opened.minimumSizeHint().width() == before)
+
+
+def test_that_a_narrow_toolbar_leaves_out_words_and_not_the_theme(qtbot: QtBot, opened: MainWindow) -> None:
+    opened.docks.show(False)
+    for width in (1300, 1000, 1300):
+        opened.resize(width, 700)
+        qtbot.waitUntil(lambda width=width: opened.bar.width() == width)  # type: ignore[misc]
+        qtbot.waitUntil(opened.bar.theme_button.isVisible)
+        assert opened.bar.sizeHint().width() <= width
+    captions = [label for label in opened.bar.findChildren(QLabel) if label.text() == "Backend"]
+    qtbot.waitUntil(captions[0].isVisible)

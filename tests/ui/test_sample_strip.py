@@ -131,3 +131,16 @@ def test_that_a_sample_left_out_elsewhere_is_listed_and_taken_back(
 def test_that_without_a_selected_sample_the_button_says_why(strip: SampleStrip) -> None:
     assert not strip.leave.isEnabled()
     assert strip.leave.toolTip() == "Select a sample first."
+
+
+def test_that_the_samples_fold_in_a_low_panel_and_the_plot_keeps_its_height(
+    qtbot: QtBot, opened: MainWindow, strip: SampleStrip
+) -> None:
+    panel = opened.workbench.ranges_panel
+    opened.resize(1280, 1000)
+    qtbot.waitUntil(strip.view.isVisible)
+    opened.resize(1000, 700)
+    qtbot.waitUntil(strip.view.isHidden)
+    qtbot.waitUntil(lambda: panel.plot.height() >= 160)
+    strip.fold.click()
+    assert strip.view.isVisible()

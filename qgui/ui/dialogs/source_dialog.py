@@ -11,10 +11,12 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QStackedWidget,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+
+from qgui.ui.pages import Pages
 
 
 class SourceDialog(QDialog):
@@ -38,7 +40,8 @@ class SourceDialog(QDialog):
         self.kinds.setAccessibleName(self.tr("Kind of source"))
         self.kinds.setToolTip(self.tr("Where it comes from."))
         self.kinds.setSpacing(3)
-        self.pages = QStackedWidget(self)
+        self.pages = Pages(self)
+        self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.problem = QLabel(self)
         self.problem.setObjectName(f"{name}Problem")
         self.problem.setWordWrap(True)
@@ -81,6 +84,7 @@ class SourceDialog(QDialog):
         """Fit the list of kinds to its texts and choose the first; call when all pages are added."""
         width = self.kinds.sizeHintForColumn(0) + 4 * self.kinds.frameWidth()
         self._complete = True
+        self.body.addStretch(1)
         self.kinds.setFixedWidth(width + self.fontMetrics().averageCharWidth() * 3)
         self.kinds.setCurrentRow(0)
 
