@@ -27,10 +27,13 @@ class LayerFilter(QSortFilterProxyModel):
         self._type = ""
         self._mode: Mode | None = None
         self._surprising = False
+        self._matching: int = 0
+        self._accepted: set[int] | None = None
         self.setSortRole(SORT_ROLE)
         self.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self.setRecursiveFilteringEnabled(True)
         self.setDynamicSortFilter(False)
+        # Heard before views ask again for rows that may be others by then.
+        model.modelAboutToBeReset.connect(self._forget)
         self.setSourceModel(model)
 
     @property
@@ -64,7 +67,29 @@ class LayerFilter(QSortFilterProxyModel):
             return True
         above = self.layer_model.row(source_parent)
         row = above.rows[source_row] if above is not None else self.layer_model.top(source_row)
-        return self._matches(row)
+        return row.number in self._found()
+
+    @property
+    def matching(self) -> int:
+        """How many rows match; those above them do not count."""
+        self._found()
+        return self._matching
+
+    def _forget(self) -> None:
+        self._accepted = None
+
+    def _found(self) -> set[int]:
+        """Return the numbers of the rows that match and of those above them, looked up once for all criteria."""
+        if self._accepted is None:
+            self._accepted, self._matching = set(), 0
+            for row in self.layer_model.rows():
+                if self._matches(row):
+                    self._matching += 1
+                    above: Row | None = row
+                    while above is not None and above.number not in self._accepted:
+                        self._accepted.add(above.number)
+                        above = above.parent if above.parent is not None and above.parent.parent is not None else None
+        return self._accepted
 
     def matching_layers(self) -> list[str]:
         """Return the paths of the layers that carry a rule and match, in order."""

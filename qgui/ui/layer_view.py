@@ -231,11 +231,13 @@ class LayerView(QTreeView):
         self._folds.clear()
 
     def unfold(self) -> None:
-        """Unfold all that a filter found, else what the person left unfolded: at first all, of large models little."""
+        """Unfold what a filter found, else what the person left unfolded; of thousands of rows only the first level."""
         self._unfolding = True
         model = self._layers.layer_model
-        if self._layers.active:
+        if self._layers.active and self._layers.matching <= _EXPAND_ALL_UP_TO:
             self.expandAll()
+        elif self._layers.active:
+            self.expandToDepth(0)
         elif not model.flat:
             if len(model.rows()) <= _EXPAND_ALL_UP_TO:
                 self.expandAll()
