@@ -41,7 +41,7 @@ _UNSEEN = re.compile(
     r"| ?\*\.\w+( \*\.\w+)*|QGUI |\[\*\] - QGUI|PyTorch | (ms|dB|dB\))|, SQNR |SQNR "
     r"|published ms|here ms|than best float|■ int8"
     r"|(float|int8) (eager|TorchScript|fused, channels-last, TorchScript)|\w* TorchScript  |<.*| style=.*"
-    r"|a \{ color: |</.*|as depthwise.0|000.0 ms |−0.0000 \(−128 steps\)|The worker ends: what it was sent .*)$",
+    r"|a \{ color: |</.*|as [\w.]+|0+\.0+ ms |−0.0000 \(−128 steps\)|The worker ends: what it was sent .*)$",
     re.DOTALL,
 )
 

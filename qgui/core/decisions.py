@@ -42,7 +42,7 @@ Edit = Callable[[Layer, Rule], Rule | str]
 
 def heads(model: ModelDescription, names: Iterable[str]) -> list[Layer]:
     """Return the layers that carry the rules of the named ones: fused layers lead to their head, each once."""
-    known = {layer.name: layer for layer in model.layers}
+    known = model.by_name
     found: dict[str, Layer] = {}
     for name in names:
         layer = known.get(name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -108,7 +110,7 @@ class Tensor(msgspec.Struct, frozen=True, omit_defaults=True):
     fixed: tuple[float, int] | None = None
 
 
-class ModelDescription(msgspec.Struct, frozen=True):
+class ModelDescription(msgspec.Struct, frozen=True, dict=True):
     """What is known of a loaded model.
 
     Attributes:
@@ -143,10 +145,7 @@ class ModelDescription(msgspec.Struct, frozen=True):
         Raises:
             KeyError: There is no such layer.
         """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(name)
+        return self.by_name[name]
 
     def tensor(self, name: str) -> Tensor:
         """Return a tensor by its name.
@@ -158,3 +157,8 @@ class ModelDescription(msgspec.Struct, frozen=True):
             if tensor.name == name:
                 return tensor
         raise KeyError(name)
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Layer]:
+        """The layers by their names."""
+        return {layer.name: layer for layer in self.layers}

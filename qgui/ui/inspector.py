@@ -180,22 +180,24 @@ class Inspector(QScrollArea):
         modes = {self._document.recipe.rule(layer.name).mode for layer in heads}
         self.weight.setVisible(bool(weighted) and modes != {Mode.FLOAT})
         self.steps.setVisible(bool(weighted) and modes != {Mode.FLOAT})
-        self.steps.show_layers(weighted)
+        kinds = decisions.one_of_each_kind(self._document.recipe, heads)
+        weighted_kinds = [layer for layer in kinds if legality.has_weight(layer)]
+        self.steps.show_layers(weighted, weighted_kinds)
         self.activation.setVisible(bool(active) and modes != {Mode.DYNAMIC})
         if heads:
-            self._show_mode(heads)
+            self._show_mode(heads, kinds)
             self._show_origin(heads)
         if weighted:
-            self._show_weight(weighted)
+            self._show_weight(weighted_kinds)
         if active:
             self._show_activation(active)
         self.updateGeometry()
 
-    def _show_mode(self, heads: list[Layer]) -> None:
+    def _show_mode(self, heads: list[Layer], kinds: list[Layer]) -> None:
         backend = self._document.recipe.backend
         modes = [self._document.recipe.rule(layer.name).mode for layer in heads]
         self.mode.set_choices(
-            self._joint([mode_choices(layer, backend) for layer in self._kinds(heads)]), modes[0], len(set(modes)) > 1
+            self._joint([mode_choices(layer, backend) for layer in kinds]), modes[0], len(set(modes)) > 1
         )
         if len(set(modes)) > 1:
             self.mode_note.setText(self.tr("The selected layers have different modes."))
@@ -209,9 +211,6 @@ class Inspector(QScrollArea):
             notes.append(reasons[Mode.STATIC])
         self.mode_note.setText("\n".join(notes))
 
-    def _kinds(self, layers: list[Layer]) -> list[Layer]:
-        return decisions.one_of_each_kind(self._document.recipe, layers)
-
     def _show_origin(self, heads: list[Layer]) -> None:
         recipe = self._document.recipe
         self.origin.setText(origins_sentence(recipe, heads).replace(".", ".\u200b"))
@@ -220,7 +219,6 @@ class Inspector(QScrollArea):
 
     def _show_weight(self, layers: list[Layer]) -> None:
         backend = self._document.recipe.backend
-        layers = self._kinds(layers)
         rules = [self._document.recipe.rule(layer.name) for layer in layers]
         dtypes = [
             [Choice(dtype, dtype, why) for dtype, why in legality.weight_dtypes(layer, rule.mode, backend).items()]

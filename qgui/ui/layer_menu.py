@@ -57,8 +57,11 @@ class LayerMenu(QObject):
 
     def _refresh(self) -> None:
         """Enable the modes that a selected layer may have; the others say why not."""
+        model, recipe = self._document.model, self._document.recipe
+        heads = decisions.heads(model, self._selected) if model is not None else ()
+        kinds = [layer.name for layer in decisions.one_of_each_kind(recipe, heads)]
         for mode, action in self.mode_actions.items():
-            reason = self._reason_against(decisions.mode_edit(mode, self._document.recipe.backend))
+            reason = self._reason_against(decisions.mode_edit(mode, recipe.backend), kinds)
             action.setEnabled(not reason)
             action.setToolTip(reason or mode_sentence(mode))
 
@@ -67,9 +70,8 @@ class LayerMenu(QObject):
         names = self._selected
         return self._document.range_owners(names) if of_range else names
 
-    def _reason_against(self, edit: decisions.Edit, of_range: bool = False) -> str:
+    def _reason_against(self, edit: decisions.Edit, targets: Sequence[str]) -> str:
         model = self._document.model
-        targets = self._targets(of_range) if model is not None else ()
         if model is None or not targets:
             return self.tr("Select a layer first.")
         return decisions.reason_against(model, self._document.recipe, targets, edit)
@@ -137,7 +139,7 @@ class LayerMenu(QObject):
     ) -> None:
         """Add an entry that applies an edit, to the layers themselves or to those that decide their ranges."""
         action = menu.addAction(text, lambda: self._document.decide(done, self._targets(of_range), edit))
-        reason = self._reason_against(edit, of_range)
+        reason = self._reason_against(edit, self._targets(of_range))
         action.setEnabled(not reason)
         action.setToolTip(reason or tool_tip)
 

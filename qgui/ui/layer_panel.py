@@ -53,6 +53,10 @@ class LayerPanel(QWidget):
         self._filtered: object = None
         self.filter_row = FilterRow(self)
         # Heard before the model of the table does.
+        self._decided: tuple[str, ...] = ()
+        self._note_decided()
+        document.model_changed.connect(self._note_decided)
+        document.model_described.connect(self._note_decided)
         document.model_changed.connect(self._begin_anew)
         self.model = LayerModel(document, theme, self)
         self.filter = LayerFilter(self.model, self)
@@ -108,11 +112,9 @@ class LayerPanel(QWidget):
 
     def selected_layers(self) -> tuple[str, ...]:
         """Return the names of the selected layers; a selected module stands for all layers in it."""
-        names: dict[str, None] = {}
-        for row in self.selected_rows():
-            inner = [row.layer] if row.layer is not None else list(row.heads())
-            names.update((layer.name, None) for layer in inner)
-        return tuple(names)
+        current = self.view.selectionModel().currentIndex()
+        first = current.siblingAtColumn(0).data(ROW_ROLE) if current.isValid() else None
+        return self.view.selected.layers(first)
 
     def select(self, names: Iterable[str]) -> None:
         """Select layers by their names and show the first."""
@@ -271,16 +273,23 @@ class LayerPanel(QWidget):
             self._patterned = patterned
             self.view.setColumnHidden(Column.RULE, not patterned)
 
+    def _note_decided(self) -> None:
+        """Take the layers for which a mode means something."""
+        model = self._document.model
+        self._decided = tuple(
+            layer.name
+            for layer in (model.layers if model is not None else ())
+            if layer.head and layer.kind != "input" and (legality.has_weight(layer) or legality.has_activation(layer))
+        )
+
     def _summarize(self) -> None:
         model = self._document.model
         if model is None:
             self.summary.setText("")
             return
-        counts = dict.fromkeys(Mode, 0)
-        for layer in model.layers:
-            decided = legality.has_weight(layer) or legality.has_activation(layer)
-            if layer.head and layer.kind != "input" and decided:
-                counts[self._document.recipe.rule(layer.name).mode] += 1
+        recipe, counts = self._document.recipe, dict.fromkeys(Mode, 0)
+        for name in self._decided:
+            counts[recipe.rule(name).mode] += 1
         parts = [f"{MODE_MARKS[mode]} {number} {mode_name(mode)}" for mode, number in counts.items() if number]
         selected = len(self.selected_layers())
         if selected > 1:

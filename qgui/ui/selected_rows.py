@@ -24,13 +24,14 @@ class SelectedRows(QObject):
         self._selection, self._layers = selection, layers
         self._rows: tuple[Row, ...] | None = None
         self._numbers: frozenset[int] = frozenset()
+        self._names: dict[str, None] | None = None
         #: Whether Qt needs longer than a frame to find out which cells are selected.
         self.scattered = False
         for changed in (selection.selectionChanged, layers.modelReset, layers.layoutChanged):
             changed.connect(self._forget)
 
     def _forget(self) -> None:
-        self._rows = None
+        self._rows = self._names = None
 
     def rows(self) -> tuple[Row, ...]:
         """Return the selected rows in no certain order."""
@@ -49,7 +50,24 @@ class SelectedRows(QObject):
             self._numbers = frozenset(row.number for row in self._rows)
         return self._rows
 
+    def layers(self, first: Row | None) -> tuple[str, ...]:
+        """Return the names of the selected layers in order; a selected module stands for all layers in it.
+
+        Args:
+            first: The row whose layers come first, where it is selected.
+        """
+        if self._names is None:
+            ordered = sorted(self.rows(), key=lambda row: row.number)
+            self._names = {name: None for row in ordered for name in _names(row)}
+        if first is None or not self.holds(first):
+            return tuple(self._names)
+        return tuple(dict.fromkeys(_names(first)) | self._names)
+
     def holds(self, row: Row) -> bool:
         """Whether a row is selected."""
         self.rows()
         return row.number in self._numbers
+
+
+def _names(row: Row) -> list[str]:
+    return [layer.name for layer in ([row.layer] if row.layer is not None else row.heads())]

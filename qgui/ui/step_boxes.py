@@ -58,11 +58,15 @@ class StepBoxes(QGroupBox):
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         return label
 
-    def show_layers(self, layers: Sequence[Layer]) -> None:
-        """Show the steps of layers that carry rules."""
+    def show_layers(self, layers: Sequence[Layer], kinds: Sequence[Layer]) -> None:
+        """Show the steps of layers that carry rules.
+
+        Args:
+            layers: The layers.
+            kinds: One of each kind among them.
+        """
         self._layers = list(layers)
         recipe = self._document.recipe
-        kinds = decisions.one_of_each_kind(recipe, layers)
         rules = [recipe.rule(layer.name) for layer in kinds]
         reasons = [legality.step_reasons(layer, rule, recipe.backend) for layer, rule in zip(kinds, rules, strict=True)]
         against = {next(iter(found.values())) for found in reasons if len(set(found.values())) == 1}

@@ -8,9 +8,9 @@ import pytest
 from PySide6.QtGui import QTextDocument
 from pytestqt.qtbot import QtBot
 
-from qgui.core.language import LANGUAGES, SOURCE_LANGUAGE, VARIABLE
+from qgui.core.language import LANGUAGES, SOURCE_LANGUAGE
 from qgui.core.resources import resources
-from qgui.ui import guide
+from qgui.ui import guide, guide_window
 from qgui.ui.guide_window import GuideWindow
 from qgui.ui.theme import Theme
 
@@ -104,7 +104,7 @@ def test_chinese_text_shows_no_markup_and_no_spaces_of_broken_lines(qtbot: QtBot
 def test_the_chinese_guide_is_searched_by_chinese_words(
     qtbot: QtBot, theme: Theme, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "zh_CN")
+    monkeypatch.setattr(guide_window, "language", lambda: "zh_CN")
     window = GuideWindow(theme)
     qtbot.addWidget(window)
     assert window.contents.count() == len(ENGLISH)
