@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qgui.core.errors import QguiError
 from qgui.core.language import say
 from qgui.core.layers import Family, Layer, ModelDescription
-from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule, needs_reduced_range
+from qgui.core.legality import EMBEDDINGS, RECURRENT, default_rule, needs_reduced_range, traits
 from qgui.core.recipe import Mode, Rule
 from qgui.core.results import BackendTiming, MachineDescription
 
@@ -90,11 +90,17 @@ def advised_rules(model: ModelDescription, mode: Mode, backend: str, reduce_rang
         backend: The quantized engine.
         reduce_range: Whether the CPU needs activations limited to seven bits.
     """
-    return {
-        layer.name: default_rule(layer, Mode.FLOAT if layer.type in EMBEDDINGS else mode, backend, reduce_range)
-        for layer in model.layers
-        if layer.head
-    }
+    rules: dict[str, Rule] = {}
+    # Thousands of layers are of a few kinds.
+    known: dict[tuple[object, ...], Rule] = {}
+    for layer in model.layers:
+        if layer.head:
+            kind = (*traits(layer), layer.feeds_depthwise)
+            if kind not in known:
+                wished = Mode.FLOAT if layer.type in EMBEDDINGS else mode
+                known[kind] = default_rule(layer, wished, backend, reduce_range)
+            rules[layer.name] = known[kind]
+    return rules
 
 
 def fastest_backend(timings: Sequence[BackendTiming]) -> str:

@@ -78,8 +78,7 @@ def one_of_each_kind(recipe: Recipe, layers: Iterable[Layer]) -> list[Layer]:
 
 def _kind(layer: Layer, rule: Rule) -> tuple[object, ...]:
     """Return what decides which modes and weights a layer may have: thousands of layers are of a few kinds."""
-    traits = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion, layer.head)
-    return (*traits, layer.weight_shape, layer.convolution_groups, rule.mode, rule.weight)
+    return (*legality.traits(layer), rule.mode, rule.weight)
 
 
 def reason_against(model: ModelDescription, recipe: Recipe, names: Iterable[str], edit: Edit) -> str:

@@ -71,6 +71,12 @@ def mode_reasons(layer: Layer, backend: str) -> dict[Mode, str]:
     return reasons
 
 
+def traits(layer: Layer) -> tuple[object, ...]:
+    """Return what decides which modes and weights a layer may have: the same for layers that are alike."""
+    named = (layer.type, layer.kind, layer.inside, layer.calls, layer.leaf_reason, layer.fusion, layer.head)
+    return (*named, layer.weight_shape, layer.convolution_groups)
+
+
 def allowed_modes(layer: Layer, backend: str) -> tuple[Mode, ...]:
     """Return the modes that a layer may have."""
     return tuple(mode for mode, reason in mode_reasons(layer, backend).items() if not reason)
