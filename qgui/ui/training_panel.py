@@ -7,7 +7,6 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -28,6 +27,7 @@ from qgui.ui.banner import Banner
 from qgui.ui.document import Document
 from qgui.ui.form_column import FormColumn
 from qgui.ui.later import Later
+from qgui.ui.plot_grid import PlotGrid
 from qgui.ui.steps import reasons_against
 from qgui.ui.theme import Theme
 from qgui.ui.training_form import TrainingForm
@@ -131,10 +131,6 @@ class TrainingPanel(QWidget):
 
     def _build_plots(self) -> QWidget:
         tr = self.tr
-        body = QWidget(self)
-        grid = QGridLayout(body)
-        grid.setContentsMargins(4, 0, 0, 0)
-        grid.setSpacing(4)
         self.loss = CurvePlot(
             self._theme,
             "lossPlot",
@@ -157,23 +153,14 @@ class TrainingPanel(QWidget):
             tr("gradient norm"),
         )
         self.track = RangeTrackPlot(self._theme)
-        self.legend = QLabel(body)
+        self.legend = QLabel(self)
         self.legend.setObjectName("trainingLegend")
         self.legend.setProperty("faint", True)
         self.legend.setWordWrap(True)
-        grid.addWidget(self.legend, 0, 0, 1, 2)
-        titles = (tr("Loss"), tr("Score"), tr("Gradient norm"), tr("Range"))
-        self._titles: list[QLabel] = []
-        for place, (title, plot) in enumerate(zip(titles, self.plots, strict=True)):
-            label = QLabel(title, body)
-            label.setWordWrap(True)
-            self._titles.append(label)
-            row, side = 1 + 2 * (place // 2), place % 2
-            grid.addWidget(label, row, side)
-            grid.addWidget(plot, row + 1, side)
-            grid.setRowStretch(row + 1, 1)
-            grid.setColumnStretch(side, 1)
-        return body
+        self._titles = [QLabel(text, self) for text in (tr("Loss"), tr("Score"), tr("Gradient norm"), tr("Range"))]
+        for title in self._titles:
+            title.setWordWrap(True)
+        return PlotGrid(self.legend, list(zip(self._titles, self.plots, strict=True)), self)
 
     @property
     def plots(self) -> tuple[CurvePlot, CurvePlot, CurvePlot, RangeTrackPlot]:
