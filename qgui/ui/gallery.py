@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, QSize
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QImage
 from PySide6.QtWidgets import QApplication, QDialog, QMessageBox, QPushButton, QWidget
 
@@ -27,6 +28,8 @@ THEMES = (ThemeName.LIGHT, ThemeName.DARK)
 
 #: A page of the web engine rests once so many looks in a row show the same.
 _PAGE_LOOKS = 12
+#: So many pixels a side tell which colour a page has.
+_SAMPLES = 24
 
 #: Takes the picture of a name in a theme.
 Take = Callable[[ThemeName, str, QImage], None]
@@ -186,9 +189,7 @@ class Gallery:
         self._driver.wait_until(lambda: panel.drawn == kind, "the graph")
 
         def follows() -> bool:
-            view = panel.view
-            ground = QColor(theme.colours.base)
-            return view is not None and view.grab().toImage().pixelColor(QPoint(3, 3)) == ground
+            return panel.view is not None and _most_frequent(panel.view.grab().toImage()) == QColor(theme.colours.base)
 
         self._picture(name, ready=follows)
 
@@ -287,3 +288,14 @@ def select_interesting(driver: Driver) -> None:
     names = static or [layer.name for layer in heads]
     if names:
         driver.window.layer_panel.select([names[len(names) // 3]])
+
+
+def _most_frequent(image: QImage) -> QColor:
+    """Return the colour that most of a picture has, by a sample of its pixels."""
+    places = [
+        (image.width() * x // _SAMPLES, image.height() * y // _SAMPLES)
+        for x in range(1, _SAMPLES)
+        for y in range(1, _SAMPLES)
+    ]
+    ((found, _),) = Counter(image.pixel(x, y) for x, y in places).most_common(1)
+    return QColor(found)
