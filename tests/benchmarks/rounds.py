@@ -78,11 +78,9 @@ class Watch:
     def look(self) -> Look:
         """Return what there is now, after what can be freed has been."""
         gc.collect()
-        types = [type(each) for each in gc.get_objects()]
-        # Of Qt's, Python may keep what is gone in Qt.
-        kinds = Counter(
-            f"python {t.__module__}.{t.__qualname__}" for t in types if not t.__module__.startswith("PySide6")
-        )
+        # Wrappers of what is gone in Qt stay where Qt does not tell, so Qt's own are counted below, by Qt.
+        names = [f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects()]
+        kinds = Counter(f"python {name}" for name in names if not name.startswith("PySide6."))
         objects, widgets = self._objects(), QApplication.topLevelWidgets()
         dispatcher = QAbstractEventDispatcher.instance()
         timers = [each for each in objects if dispatcher.registeredTimers(each)]
