@@ -26,6 +26,7 @@ from qgui.ui.log_panel import LogBridge
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme, ThemeName
+from qgui.ui.working_files import remove_leftovers
 
 log = logging.getLogger("qgui")
 
@@ -94,6 +95,7 @@ def _begin_work(window: MainWindow, paths: list[Path]) -> None:
     window.client.start()
     window.build_panels_soon()
     window.filing.offer_leftovers()
+    remove_leftovers()
     if paths:
         window.filing.open_recipe(paths[0])
 

@@ -126,6 +126,11 @@ class WorkerClient(QObject):
         jobs = [*self._queue, *([self.current] if self.current else [])]
         return any(not job.quiet for job in jobs)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no job runs or waits, not even one that is not shown."""
+        return self.current is None and not self._queue and not self._repeated
+
     def start(self) -> None:
         """Start the process; jobs may be submitted before it is ready."""
         if self._process is None:
@@ -195,6 +200,12 @@ class WorkerClient(QObject):
             job.stop()
             self.finished.emit(job)
         self.state_changed.emit()
+
+    def forget(self) -> None:
+        """Let a fresh process, should one have to take over, begin with nothing open."""
+        self._takeover.forget()
+        self._repeated.clear()
+        self._count_no_starts()
 
     def shut_down(self) -> None:
         """End the process; nothing is reported any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from qgui.ui.document import Document
 from qgui.ui.jobs import Job
 from qgui.ui.settings import RecentEntry, Settings
 from qgui.ui.worker_client import WorkerClient
+from qgui.ui.working_files import WorkingFiles
 
 Then = Callable[[], None]
 
@@ -65,26 +65,30 @@ class Workflow(QObject):
         self._client = client
         self._settings = settings
         self._engine_digest: str | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._calibrations = 0
+        self._files = WorkingFiles()
         self._unmeasurable = ""
         client.ready.connect(self._on_ready)
         client.failed.connect(self._on_failed)
         client.replaced.connect(self._on_replaced)
         client.progressed.connect(self._on_progressed)
         client.finished.connect(self._on_finished)
+        document.model_changed.connect(self._leave_model)
 
     def close(self) -> None:
         """Remove the working files."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._files.close()
 
-    def _file(self, name: str) -> Path:
-        """Return where a working file belongs; the folder is made when the first one needs it."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="qgui-", ignore_cleanup_errors=True)
-        return Path(self._folder.name) / name
+    def _leave_model(self) -> None:
+        """Have nothing of the model before."""
+        self._files.leave_model()
+        if self._document.model is None:
+            self._client.forget()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove working files of closed models, once no job can be writing any."""
+        if self._client.idle:
+            self._files.remove_former()
 
     def _on_ready(self, machine: MachineDescription) -> None:
         self._document.set_machine(machine)
@@ -101,6 +105,7 @@ class Workflow(QObject):
 
     def _on_finished(self, job: Job) -> None:
         self._measure_when_idle()
+        self._tidy()
         if not job.quiet and not self._client.busy:
             self.settled.emit()
 
@@ -264,6 +269,7 @@ class Workflow(QObject):
             except QguiError as error:
                 self.failed.emit(failure_of(error))
                 return
+            self._files.remove_others(Path(event.path))
             self._engine_digest = None
             one = self.tr("Calibrated with 1 sample in {seconds:.1f} s.")
             many = self.tr("Calibrated with {samples} samples in {seconds:.1f} s.")
@@ -275,8 +281,7 @@ class Workflow(QObject):
             self.step_finished.emit("calibrate")
             then()
 
-        self._calibrations += 1
-        path = self._file(f"statistics-{self._calibrations}.npz")
+        path = self._files.new_path("statistics", ".npz")
         command = messages.Calibrate(path=str(path), recipe=self._document.recipe)
         job = self._job(command, self.tr("Calibrating")).success(calibrated)
         self._client.submit(job.failure(lambda event: self._not_calibrated(event, then)))
@@ -377,7 +382,7 @@ class Workflow(QObject):
         known = document.measured is not None and document.measured.recipe_hash == result.recipe_hash
         if known or self._engine_digest != result.recipe_hash or self._unmeasurable == result.recipe_hash:
             return
-        command = messages.MeasureActivations(path=str(self._file("measured.npz")))
+        command = messages.MeasureActivations(path=str(self._files.path("measured.npz")))
         job = Job(command, self.tr("Measuring activations"), quiet=True, gives_way=True)
         job.failure(lambda event: self._not_measured(result.recipe_hash, f"{event.what}: {event.why}"))
         client.submit(job.success(lambda event: self._take_measured(result.recipe_hash, Path(event.path))))
@@ -422,7 +427,7 @@ class Workflow(QObject):
     def show_samples(self, samples: Sequence[int], then: Callable[[tuple[SampleDescription, ...]], None]) -> None:
         """Ask what samples are and look like; later questions replace those that wait."""
         self._client.drop_waiting(messages.ShowSamples)
-        command = messages.ShowSamples(samples=tuple(samples), folder=str(self._file("samples")))
+        command = messages.ShowSamples(samples=tuple(samples), folder=str(self._files.path("samples")))
         job = Job(command, self.tr("Reading samples"), quiet=True)
         job.success(lambda event: then(event.samples))
         job.failure(lambda event: self._client.log_line.emit("warning", f"{event.what}: {event.why}"))
@@ -431,7 +436,7 @@ class Workflow(QObject):
     def weight_ranges(self, layer: str, then: Callable[[Path], None], failed: Callable[[str], None]) -> None:
         """Ask what each observer would choose for a layer's weight; later questions replace those that wait."""
         self._client.drop_waiting(messages.WeightRanges)
-        path = self._file("weight.npz")
+        path = self._files.path("weight.npz")
         command = messages.WeightRanges(layer=layer, path=str(path), recipe=self._document.recipe)
         job = Job(command, self.tr("Reading weights"), quiet=True)
         job.success(lambda event: then(Path(event.path)))
@@ -453,7 +458,7 @@ class Workflow(QObject):
             failed: Called with a sentence, an empty one where other work came first.
         """
         self._client.drop_waiting(messages.WriteGraph)
-        command = messages.WriteGraph(kind=kind, path=str(self._file(f"{kind}.onnx")))
+        command = messages.WriteGraph(kind=kind, path=str(self._files.path(f"{kind}.onnx")))
         job = Job(command, self.tr("Drawing the graph"), quiet=True, gives_way=True)
         job.success(lambda event: then(event.graph))
         job.failure(lambda event: failed(f"{event.what}: {event.why} {event.next_step}".strip()))

@@ -2,9 +2,13 @@
 
     python tests/benchmarks/window.py [--json] [--model torchvision:resnet50] [--runs 5]
 
-`first_paint_s`: from the start of a fresh process to the first painted window, median of several runs.
+`first_paint_s`: from the start of a fresh process to the first painted window, median of several runs, with what is
+aimed at, and whether it is reached.
 `max_gap_ms`: longest gap of the window's event loop while the worker opens, calibrates and quantizes the model.
 `torch_in_window`: whether torch was loaded into the window's process by then.
+`web_engine`: whether Qt's web engine, which the graph needs, was loaded when the window had been painted, when a model
+was open and quantized, and when the graph was seen; `reached` where it was not before. Its library is looked for in the
+memory of the process (on Linux), and its modules among those that were imported.
 `table_5000_ms`: from a model of 5,000 layers to the painted table.
 """
 
@@ -18,15 +22,34 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qgui.ui.main_window import MainWindow
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "tests" / "ui"))
 
 
-def first_paint(runs: int, folder: Path) -> list[float]:
-    """Start the program as a person does and read when it had painted."""
-    seconds = []
+FIRST_PAINT_AIM_S = 1.0
+_LIBRARY = "WebEngineCore"
+
+
+def maps_web_engine(process: int) -> bool:
+    """Return whether the library of Qt's web engine lies in the memory of a process; False where that is unknown."""
+    maps = Path(f"/proc/{process}/maps")
+    return maps.exists() and _LIBRARY in maps.read_text()
+
+
+def web_engine_loaded() -> bool:
+    """Return whether this process has loaded Qt's web engine."""
+    return any("WebEngine" in name for name in sys.modules) or maps_web_engine(os.getpid())
+
+
+def first_paint(runs: int, folder: Path) -> tuple[list[float], bool]:
+    """Start the program as a person does; read when it had painted, and whether it had loaded the web engine."""
+    seconds, web_engine = [], False
     for run in range(runs):
         report = folder / f"painted-{run}"
         environment = {**os.environ, "QGUI_FIRST_PAINT_FILE": str(report), "XDG_CONFIG_HOME": str(folder)}
@@ -38,10 +61,11 @@ def first_paint(runs: int, folder: Path) -> list[float]:
                 raise SystemExit("the window did not open")
             time.sleep(0.005)
         seconds.append(float(report.read_text()) - began)
+        web_engine |= maps_web_engine(process.pid)
         # With its worker, which would load torch beside the next start.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    return seconds
+    return seconds, web_engine
 
 
 class Gaps:
@@ -68,8 +92,12 @@ class Gaps:
         self._timer.stop()
 
 
-def longest_gap(model: str, data: str, folder: Path) -> tuple[dict[str, float], bool]:
-    """Let the worker do the job while the window's event loop is watched; return the longest gap of each phase."""
+def longest_gap(model: str, data: str, folder: Path) -> tuple[dict[str, float], bool, dict[str, bool]]:
+    """Let the worker do the job while the window's event loop is watched, then show the graph.
+
+    Returns:
+        The longest gap of each phase, whether torch was loaded, and when the web engine was.
+    """
     from PySide6.QtCore import QEventLoop, QTimer
 
     from qgui.core.recipe import DataReference, ModelReference
@@ -112,11 +140,25 @@ def longest_gap(model: str, data: str, folder: Path) -> tuple[dict[str, float], 
         wait_for(step)
     gaps.stop()
     loaded = "torch" in sys.modules
+    web_engine = {"quantized": web_engine_loaded(), "graph_seen": graph_loads_web_engine(window)}
     window.close_without_asking()
     worst: dict[str, float] = {}
     for gap, phase in gaps.gaps:
         worst[phase] = max(worst.get(phase, 0.0), gap)
-    return worst, loaded
+    return worst, loaded, web_engine
+
+
+def graph_loads_web_engine(window: "MainWindow") -> bool:
+    """Show the graph, and return whether that loaded the web engine; False where it is not installed."""
+    from qgui.ui.driver import DriveError, Driver
+
+    panel = window.workbench.graph_panel
+    window.workbench.tabs.setCurrentWidget(panel)
+    try:
+        Driver(window).wait_until(lambda: panel.view is not None, "the graph", 120_000)
+    except DriveError:
+        return False
+    return web_engine_loaded()
 
 
 def table_5000() -> float:
@@ -162,15 +204,21 @@ def main() -> None:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        starts = first_paint(options.runs, folder)
-        gaps, loaded = longest_gap(options.model, options.data, folder)
+        starts, painted = first_paint(options.runs, folder)
+        gaps, loaded, web_engine = longest_gap(options.model, options.data, folder)
         table = table_5000()
+    early = painted or web_engine["quantized"]
     result = {
         "first_paint_s": round(statistics.median(starts), 3),
+        "first_paint": {
+            "aim": f"first_paint_s <= {FIRST_PAINT_AIM_S}",
+            "reached": statistics.median(starts) <= FIRST_PAINT_AIM_S,
+        },
         "first_paint_all_s": [round(start, 3) for start in starts],
         "max_gap_ms": round(max(gaps.values()), 1),
         "max_gap_by_phase_ms": {phase: round(gap, 1) for phase, gap in gaps.items()},
         "torch_in_window": loaded,
+        "web_engine": {"painted": painted, **web_engine, "aim": "not before the graph is seen", "reached": not early},
         "table_5000_ms": round(table, 1),
     }
     if options.json:

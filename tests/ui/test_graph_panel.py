@@ -1,6 +1,7 @@
 """The graph: that it is Netron's, that it follows the window and the window it, and that it speaks to nobody else."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -96,19 +97,46 @@ def test_that_a_window_loads_no_web_engine_before_the_graph_is_seen(tmp_path: Pa
     script = """
 import sys
 from pathlib import Path
+import ui_samples
+from qgui.core.recipe import DataReference, ModelReference
 from qgui.ui.app import create_application
 from qgui.ui.main_window import MainWindow
 from qgui.ui.settings import Settings
 from qgui.ui.theme import Theme
+
+def loaded():
+    maps = Path("/proc/self/maps")
+    mapped = ["library"] if maps.exists() and "WebEngineCore" in maps.read_text() else []
+    return mapped + [name for name in sys.modules if "WebEngine" in name or name in ("netron", "onnx", "torch")]
+
 application = create_application()
 window = MainWindow(Settings(Path(sys.argv[1]) / "settings.ini"), Theme(), state_folder=Path(sys.argv[1]))
 window.show()
+application.processEvents()
+print("painted", loaded())
 window.build_panels()
 application.processEvents()
-print([name for name in sys.modules if "WebEngine" in name or name in ("netron", "onnx", "torch")])
+window.document.open_model(ui_samples.model(), ModelReference("example:digits-cnn"), DataReference())
+window.document.open_data(ui_samples.data(), DataReference("example:digits"))
+window.document.set_statistics(ui_samples.record())
+window.document.set_result(ui_samples.result(window.document.recipe))
+for _ in range(20):
+    application.processEvents()
+print("open", loaded())
 """
-    found = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, env=environment
+    )
+    assert found.stdout.split("\n") == ["painted []", "open []", ""]
+
+
+@pytest.mark.usefixtures("web")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the memory of the process cannot be read here")
+def test_that_the_web_engine_is_loaded_when_the_graph_is_seen(qtbot: QtBot, opened: MainWindow) -> None:
+    draw(qtbot, opened)
+    assert "PySide6.QtWebEngineCore" in sys.modules
+    assert "WebEngineCore" in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.usefixtures("web")
