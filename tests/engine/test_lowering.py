@@ -1,5 +1,7 @@
 """From the recipe to int8: what runs is what was decided, to the bit, and stays in int8."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,19 @@ def test_every_network_runs_in_int8_on_every_engine(network: str, backend: str, 
     assert result.backend == backend
     assert any(layer.mode is Mode.STATIC for layer in result.layers)
     assert output_sqnr(session) > 18.0
+
+
+def test_quantizing_again_leaves_nothing_of_the_time_before() -> None:
+    session = open_session("residual")
+    session.calibrate(QUIET)
+
+    def graphs_after_quantizing() -> int:
+        session.quantize(recipe_of(session), QUIET)
+        gc.collect()
+        # By their types: asking an object may wake what is lazy.
+        return sum(issubclass(type(each), torch.fx.GraphModule) for each in gc.get_objects())
+
+    assert graphs_after_quantizing() == graphs_after_quantizing()
 
 
 def expected_numbers(session: Session, tensor: str) -> tuple[float, int]:

@@ -34,6 +34,7 @@ from torch.ao.quantization import (
     default_fixed_qparams_range_neg1to1_observer,
     quantize_dynamic,
 )
+from torch.ao.quantization.fx import utils as fx_utils
 from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
 from torch.ao.quantization.observer import ObserverBase
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
@@ -597,16 +598,25 @@ def take_weights(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
     module.load_state_dict(weights)
 
 
-def prepare_custom(leaves: Collection[str]) -> PrepareCustomConfig:
-    """Return the configuration that keeps modules which do not trace as they are."""
-    return PrepareCustomConfig().set_non_traceable_module_names(list(leaves))
+def prepare(module: fx.GraphModule, mapping: QConfigMapping, leaves: Collection[str]) -> fx.GraphModule:
+    """Return a graph with observers where the mapping asks for them; modules that do not trace stay as they are."""
+    custom = PrepareCustomConfig().set_non_traceable_module_names(list(leaves))
+    prepared: fx.GraphModule = prepare_fx(module, mapping, (), custom)
+    forget_modules()
+    return prepared
+
+
+def forget_modules() -> None:
+    """Let PyTorch forget the modules it worked on: it keeps the device of each, and with it the module, for good."""
+    # Not every version keeps them.
+    forget = getattr(fx_utils.assert_and_get_unique_device, "cache_clear", None)
+    if forget is not None:
+        forget()
 
 
 def fused(module: fx.GraphModule, leaves: Collection[str]) -> fx.GraphModule:
     """Return the canonical graph with Conv+BN+ReLU and the like fused, in float, as quantization sees it."""
-    mapping = QConfigMapping().set_global(None)
-    prepared: fx.GraphModule = prepare_fx(copy.deepcopy(module), mapping, (), prepare_custom(leaves))
-    return prepared
+    return prepare(copy.deepcopy(module), QConfigMapping().set_global(None), leaves)
 
 
 def preset_activations(
@@ -662,9 +672,10 @@ def lower(module: fx.GraphModule, decisions: Decisions) -> fx.GraphModule:
         folded = fold_clamps(module, decisions["folded"])
         paths = {node.name: str(node.target) for node in folded.graph.nodes if node.op == "call_module"}
         mapping = qconfig_mapping(folded, decisions)
-        prepared = prepare_fx(folded, mapping, (), prepare_custom(decisions["leaves"]))
+        prepared = prepare(folded, mapping, decisions["leaves"])
         preset_activations(prepared, decisions["tensors"])
         converted: fx.GraphModule = convert_fx(prepared)
+        forget_modules()
         keep_moves_in_int8(converted)
         use_int8_means(converted)
         if decisions["backend"] == "qnnpack":

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.ao.quantization import QConfig
 from torch.ao.quantization.observer import ObserverBase
-from torch.ao.quantization.quantize_fx import prepare_fx
 
 from qgui.core.layers import ModelDescription, Tensor
 from qgui.core.qparams import Grid
@@ -395,7 +394,7 @@ class SimulatedModel:
         folded = plain.fold_clamps(self._work, self._decisions["folded"])
         mapping = plain.qconfig_mapping(folded, self._decisions, _static_qconfig)
         leaves: Collection[str] = self._decisions["leaves"]
-        prepared: fx.GraphModule = prepare_fx(folded, mapping, (), plain.prepare_custom(leaves))
+        prepared = plain.prepare(folded, mapping, leaves)
         plain.preset_activations(prepared, self._decisions["tensors"])
         return prepared
 
