@@ -1,6 +1,5 @@
 """Every panel, every dialog and the start page against pictures of them, in light and dark."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from picture_comparison import (
-    FONT,
     OTHER_FONT,
     REFERENCES,
     SAME_FONT,
     difference,
-    font_of,
     kept,
+    remember_font,
     seen_difference,
     tolerance,
 )
@@ -104,7 +102,7 @@ def test_that_everything_looks_as_it_did(themed: MainWindow, name: ThemeName, tm
         folder.mkdir(parents=True)
         for place, image in pictures.items():
             assert kept(image).save(str(folder / f"{place}.png"))
-        FONT.write_text(json.dumps(font_of(QApplication.font())) + "\n")
+        remember_font(QApplication.font(), language())
         pytest.skip("the references are renewed")
     graphs = {"graph", "graph-quantized"}
     assert {path.stem for path in folder.glob("*.png")} - graphs == set(pictures) - graphs
@@ -114,8 +112,8 @@ def test_that_everything_looks_as_it_did(themed: MainWindow, name: ThemeName, tm
 def different(pictures: dict[str, QImage], folder: Path, out: Path) -> list[str]:
     """Return a line for each picture that is too far from its reference, and leave it in a folder to look at."""
     lines = []
-    allowed = tolerance(QApplication.font())
     for place, image in pictures.items():
+        allowed = tolerance(QApplication.font(), language(), place)
         reference = QImage(str(folder / f"{place}.png"))
         found = difference(image, reference)
         if found.score > allowed:
@@ -173,7 +171,7 @@ def test_that_another_font_is_no_other_window(
     family = next((name for name in ("Liberation Serif", "DejaVu Serif") if name in families), families[0])
     font(family, 11)
     window: MainWindow = request.getfixturevalue("compared")
-    assert tolerance(QApplication.font()) == OTHER_FONT
+    assert tolerance(QApplication.font(), language()) == OTHER_FONT
     assert different({"compare-overview": seen(window)}, REFERENCES / "light" / "en", tmp_path) == []
 
 
