@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import logging.handlers
 import os
@@ -30,6 +31,9 @@ from qgui.ui.working_files import remove_leftovers
 
 log = logging.getLogger("qgui")
 
+#: How rarely Python looks for cycles: with thousands of layers a look takes longer than a frame may, and most of what a
+#: window makes stays.
+_COLLECTIONS = (20_000, 20, 20)
 #: Names a file into which the time of the first paint is written, for the benchmark.
 FIRST_PAINT_VARIABLE = "QGUI_FIRST_PAINT_FILE"
 
@@ -68,6 +72,7 @@ def create_application() -> QApplication:
     existing = QApplication.instance()
     if existing is None:
         prepare_application()
+        gc.set_threshold(*_COLLECTIONS)
     application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
     application.setApplicationName("qgui")
     application.setApplicationDisplayName("")
