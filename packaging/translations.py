@@ -1,6 +1,6 @@
 """Keeps the translations of the program up to date: `make translations`.
 
-Every sentence of the program is a literal inside `tr`, `say` or `say_in_context`. They are gathered into
+Every sentence of the program is a literal inside `tr` or `say`. They are gathered into
 `resources/translations/LANGUAGE/LC_MESSAGES/qgui.po`, where people translate them, and compiled into the `.mo` beside
 it, which the program reads.
 """
@@ -21,10 +21,9 @@ from qgui.core.resources import resources
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Functions that translate, and which of their arguments is the sentence; `c` marks the context.
+#: Functions that translate their first argument.
 KEYWORDS = {
     "say": None,
-    "say_in_context": ((1, "c"), 2),
     "tr": None,
 }
 

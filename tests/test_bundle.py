@@ -1,5 +1,4 @@
 import ast
-import importlib.util
 import pkgutil
 import subprocess
 import sys
@@ -8,27 +7,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging_scripts import PACKAGING, loaded
 from PIL import Image
 
 import qgui
 from qgui.core import extras, formats
 from qgui.core.resources import resources
 
-PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
-
-
-def _loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"qgui_packaging_{name}", PACKAGING / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture(scope="module")
 def bundled() -> ModuleType:
-    return _loaded("bundled")
+    return loaded("bundled")
 
 
 def test_every_resource_lies_in_the_bundle_where_the_program_looks_for_it(bundled: ModuleType) -> None:
@@ -69,7 +58,7 @@ def test_all_that_qgui_requires_is_in_the_bundle_and_the_test_tools_are_not(bund
 
 
 def test_a_bundle_is_tried_with_every_format_that_needs_no_extra() -> None:
-    assert set(_loaded("smoke").FORMATS) == {form.key for form in formats.FORMATS if not form.package}
+    assert set(loaded("smoke").FORMATS) == {form.key for form in formats.FORMATS if not form.package}
 
 
 def test_a_web_engine_keeps_the_libraries_of_qt_quick(bundled: ModuleType) -> None:
@@ -98,7 +87,7 @@ def test_the_program_asks_for_a_script_where_none_is_named(arguments: list[str])
 
 @pytest.mark.usefixtures("qapp")
 def test_icons_are_drawn_for_every_desktop(tmp_path: Path) -> None:
-    icons = _loaded("icons")
+    icons = loaded("icons")
     icons.write_icons(tmp_path)
     for edge in icons.SIZES:
         with Image.open(tmp_path / f"hicolor/{edge}x{edge}/apps/qgui.png") as image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import re
 import subprocess
@@ -14,13 +13,14 @@ from types import ModuleType
 
 import pytest
 from babel.messages.catalog import Catalog
+from packaging_scripts import loaded
 
 from qgui.core import language
 from qgui.core.language import LANGUAGES, SOURCE_LANGUAGE
 
 ROOT = Path(__file__).resolve().parent.parent
 OTHERS = [name for name in LANGUAGES if name != SOURCE_LANGUAGE]
-_TRANSLATING = {"say", "say_in_context", "tr"}
+_TRANSLATING = {"say", "tr"}
 
 #: Calls whose text no person reads in the window: programming errors, patterns, the log's format, styles.
 _UNSEEN_CALLS = {
@@ -46,19 +46,9 @@ _UNSEEN = re.compile(
 )
 
 
-def _script() -> ModuleType:
-    path = ROOT / "packaging" / "translations.py"
-    spec = importlib.util.spec_from_file_location("qgui_packaging_translations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def translations() -> ModuleType:
-    return _script()
+    return loaded("translations")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +74,7 @@ def test_every_marked_sentence_is_a_literal_that_the_catalogue_holds(template: C
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or _name(node) not in _TRANSLATING or not node.args:
                 continue
-            text = node.args[-1] if _name(node) == "say_in_context" else node.args[0]
+            text = node.args[0]
             if not isinstance(text, ast.Constant) or text.value not in held:
                 lost.append(f"{module}:{node.lineno} {ast.unparse(text)}")
     assert lost == []

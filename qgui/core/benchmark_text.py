@@ -10,6 +10,7 @@ import msgspec
 from qgui.core.benchmarks import BenchmarkResult, RowState, day_of, why_stale
 from qgui.core.language import say
 from qgui.core.published import SOURCE, SOURCE_URL, PublishedRow, Table
+from qgui.core.report.sentences import told_threads
 from qgui.core.results import Interval
 
 HEADERS: dict[Table, tuple[str, ...]] = {
@@ -98,13 +99,12 @@ def remarks(row: PublishedRow, result: BenchmarkResult | None, stale: str) -> li
         told.append(say("Stale: {stale}.", stale=stale))
     if result.latency is not None:
         found = result.latency
-        threads = say("1 thread") if found.threads == 1 else say("{threads} threads", threads=found.threads)
         told.append(
             say(
                 "{name} on {backend}, {threads}, batch {batch_size}; the best float here is {best} with {median} ms.",
                 name=found.int8.name,
                 backend=found.backend,
-                threads=threads,
+                threads=told_threads(found.threads),
                 batch_size=found.batch_size,
                 best=found.best_float.name.removeprefix("float "),
                 median=value(row, found.best_float.median_ms),

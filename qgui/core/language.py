@@ -47,11 +47,6 @@ def _told(text: str) -> str:
     return catalogue(language()).gettext(text)
 
 
-def say_in_context(context: str, text: str) -> str:
-    """Return a word in the language of this process that other languages say differently in another context."""
-    return catalogue(language()).pgettext(context, text)
-
-
 @functools.cache
 def catalogue(name: str) -> gettext.NullTranslations:
     """Return the sentences of a language, as gettext keeps them.

@@ -48,6 +48,18 @@ class ObserverKind(enum.StrEnum):
     FIXED = "fixed"
 
 
+def observer_name(kind: ObserverKind) -> str:
+    """Return how an observer is called in the language of this process."""
+    return {
+        ObserverKind.MINMAX: "MinMax",
+        ObserverKind.MOVING_AVERAGE: "MovingAverage",
+        ObserverKind.PERCENTILE: say("Percentile"),
+        ObserverKind.MSE: say("Histogram (MSE)"),
+        ObserverKind.ENTROPY: say("Entropy (KL)"),
+        ObserverKind.FIXED: say("Fixed"),
+    }[kind]
+
+
 #: The observers that choose a range by themselves, in the order in which they are shown.
 AUTOMATIC_OBSERVERS = (
     ObserverKind.MINMAX,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qgui.core import legality
 from qgui.core.language import say
 from qgui.core.layers import Layer
-from qgui.core.recipe import Mode, ObserverKind, mode_name
+from qgui.core.recipe import Mode, ObserverKind, mode_name, observer_name
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,6 @@ class Choice:
     reason: str = ""
 
 
-def observer_label(kind: ObserverKind) -> str:
-    """Return the name of an observer."""
-    return {
-        ObserverKind.MINMAX: "MinMax",
-        ObserverKind.MOVING_AVERAGE: "MovingAverage",
-        ObserverKind.PERCENTILE: say("Percentile"),
-        ObserverKind.MSE: say("Histogram (MSE)"),
-        ObserverKind.ENTROPY: say("Entropy (KL)"),
-        ObserverKind.FIXED: say("Fixed"),
-    }[kind]
-
-
 def short_observer_label(kind: ObserverKind) -> str:
     """Return the name of an observer where there is little room."""
     short = {
@@ -44,7 +32,7 @@ def short_observer_label(kind: ObserverKind) -> str:
         ObserverKind.MSE: "MSE",
         ObserverKind.ENTROPY: say("Entropy"),
     }
-    return short.get(kind) or observer_label(kind)
+    return short.get(kind) or observer_name(kind)
 
 
 def observer_sentence(kind: ObserverKind) -> str:

@@ -14,8 +14,7 @@ from qgui.ui.settings import Settings
 class CatalogueTranslator(QTranslator):
     """Lets `tr` find its texts in the same catalogue as the sentences of the engine.
 
-    A text is translated alike wherever it stands, so the context is not asked; where one word needs two
-    translations, the disambiguation of `tr` tells them apart.
+    A text is translated alike wherever it stands, so the context is not asked.
 
     Args:
         name: The language, as in `LANGUAGES`.
@@ -30,11 +29,8 @@ class CatalogueTranslator(QTranslator):
         return False
 
     def translate(self, context: str, source: str, disambiguation: str | None = None, n: int = -1) -> str:
-        if not source:
-            return source
-        if disambiguation:
-            return self._catalogue.pgettext(disambiguation, source)
-        return self._catalogue.gettext(source)
+        # The empty sentence is the header of the catalogue.
+        return self._catalogue.gettext(source) if source else source
 
 
 def choose(settings: Settings) -> None:

@@ -9,8 +9,8 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu, QWidget
 
 from qgui.core import decisions
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, WeightDtype, WeightScheme, mode_name
-from qgui.ui.choices import mode_sentence, observer_label, observer_sentence, scheme_label
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, WeightDtype, WeightScheme, mode_name, observer_name
+from qgui.ui.choices import mode_sentence, observer_sentence, scheme_label
 from qgui.ui.delegates import MODE_MARKS
 from qgui.ui.document import Document
 
@@ -103,9 +103,9 @@ class LayerMenu(QObject):
             self._add(weights, dtype, tip, done, decisions.weight_dtype_edit(dtype, self._document.recipe.backend))
         observers = self._submenu(menu, self.tr("&Observer"))
         for kind in AUTOMATIC_OBSERVERS:
-            done = self.tr("Observer {name}").format(name=observer_label(kind))
+            done = self.tr("Observer {name}").format(name=observer_name(kind))
             edit = decisions.activation_kind_edit(kind)
-            self._add(observers, observer_label(kind), observer_sentence(kind), done, edit, of_range=True)
+            self._add(observers, observer_name(kind), observer_sentence(kind), done, edit, of_range=True)
         menu.addSeparator()
         self._add_selections(menu)
         if self._document.recipe.patterns:

@@ -13,8 +13,8 @@ from PySide6.QtWidgets import (
 )
 
 from qgui.core import decisions, legality
-from qgui.core.recipe import Mode, ObserverKind, mode_name
-from qgui.ui.choices import observer_label, scheme_label
+from qgui.core.recipe import Mode, ObserverKind, mode_name, observer_name
+from qgui.ui.choices import scheme_label
 from qgui.ui.delegates import MODE_MARKS, ChoiceDelegate, ModeDelegate, RowDelegate
 from qgui.ui.document import Document
 from qgui.ui.filter_row import FilterRow
@@ -106,15 +106,16 @@ class LayerPanel(QWidget):
 
     def selected_rows(self) -> list[Row]:
         """Return the selected rows, the current one first."""
-        current = self.view.selectionModel().currentIndex()
-        first = current.siblingAtColumn(0).data(ROW_ROLE) if current.isValid() else None
+        first = self._current_row()
         return sorted(self.view.selected.rows(), key=lambda row: (row is not first, row.number))
 
     def selected_layers(self) -> tuple[str, ...]:
         """Return the names of the selected layers; a selected module stands for all layers in it."""
+        return self.view.selected.layers(self._current_row())
+
+    def _current_row(self) -> Row | None:
         current = self.view.selectionModel().currentIndex()
-        first = current.siblingAtColumn(0).data(ROW_ROLE) if current.isValid() else None
-        return self.view.selected.layers(first)
+        return current.siblingAtColumn(0).data(ROW_ROLE) if current.isValid() else None
 
     def select(self, names: Iterable[str]) -> None:
         """Select layers by their names and show the first."""
@@ -191,7 +192,7 @@ class LayerPanel(QWidget):
                 edit = decisions.mode_edit(value, self._document.recipe.backend)
                 self._document.decide(self.tr("Mode {mode}").format(mode=mode_name(value)), names, edit)
             case Column.OBSERVER if isinstance(value, ObserverKind):
-                label = self.tr("Observer {name}").format(name=observer_label(value))
+                label = self.tr("Observer {name}").format(name=observer_name(value))
                 owners = self._document.range_owners(names)
                 self._document.decide(label, owners, decisions.activation_kind_edit(value))
             case Column.WEIGHTS:

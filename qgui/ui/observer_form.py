@@ -9,9 +9,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from qgui.core.recipe import Observer, ObserverKind
+from qgui.core.recipe import Observer, ObserverKind, observer_name
 from qgui.ui.choice_box import ChoiceBox
-from qgui.ui.choices import Choice, observer_label
+from qgui.ui.choices import Choice
 
 
 class ParameterBox(QDoubleSpinBox):
@@ -135,7 +135,7 @@ class ObserverForm(QWidget):
         self._observers = list(observers)
         self._start = start
         kinds = {observer.kind for observer in observers}
-        choices = [Choice(kind, observer_label(kind), reasons.get(kind, "")) for kind in ObserverKind]
+        choices = [Choice(kind, observer_name(kind), reasons.get(kind, "")) for kind in ObserverKind]
         self.kind.set_choices(choices, observers[0].kind, mixed=len(kinds) > 1)
         shown = self._rows.get(observers[0].kind, ()) if len(kinds) == 1 else ()
         for boxes in self._rows.values():

@@ -11,10 +11,10 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QFont, QPainter, QPixmap, Q
 from PySide6.QtWidgets import QMenu, QWidget
 
 from qgui.core.plan import Choice
-from qgui.core.recipe import ObserverKind
+from qgui.core.recipe import ObserverKind, observer_name
 from qgui.ui import formatting
 from qgui.ui.choice_table import ChoiceTable
-from qgui.ui.choices import observer_label, observer_sentence, short_observer_label
+from qgui.ui.choices import observer_sentence, short_observer_label
 from qgui.ui.layer_model import Index
 from qgui.ui.plots import pen
 from qgui.ui.theme import OBSERVER_DASHES, Theme
@@ -239,10 +239,10 @@ class ObserverModel(QAbstractTableModel):
             )
         if column is ObserverColumn.MORE:
             return self.tr("Use {name} for the selected layers or for all.").format(
-                name=observer_label(choice.observer.kind)
+                name=observer_name(choice.observer.kind)
             )
         if column is ObserverColumn.USE and choice.observer.kind is not self._used:
-            return self.tr("Use {name} for this layer.").format(name=observer_label(choice.observer.kind))
+            return self.tr("Use {name} for this layer.").format(name=observer_name(choice.observer.kind))
         return observer_sentence(choice.observer.kind)
 
     def _sample(self, choice: Choice, column: ObserverColumn) -> QPixmap | None:
@@ -321,7 +321,7 @@ class ObserverTable(ChoiceTable):
         menu.setObjectName("observerMenu")
         menu.setToolTipsVisible(True)
         possible = self._observers.can_use_for_more(row)
-        name = observer_label(self._observers.choice(row).observer.kind)
+        name = observer_name(self._observers.choice(row).observer.kind)
         why_not = self.tr("A range set by hand fits the layer for which it was set.")
         tip = self.tr("One undo step; layers that share a range share the observer.")
         this = menu.addAction(self.tr("Use {name} for this layer").format(name=name), lambda: self.adopted.emit(row))

@@ -21,12 +21,11 @@ from qgui.core import decisions, legality, ranges
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer, Tensor
 from qgui.core.plan import ActivationRanges, Choice
-from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind
+from qgui.core.recipe import ActivationSetting, Mode, Observer, ObserverKind, observer_name
 from qgui.ui import formatting
 from qgui.ui import settings as options
 from qgui.ui.banner import Banner
 from qgui.ui.best_observers import BestButton, BestObservers, adjustable_owners
-from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
 from qgui.ui.histogram_table import HistogramModel, HistogramTable
 from qgui.ui.idle import Idle
@@ -519,13 +518,13 @@ class RangesPanel(QWidget):
         choice = self.model.choice(row)
         if self._adjustable():
             self._say("")
-            name = observer_label(choice.observer.kind)
+            name = observer_name(choice.observer.kind)
             self._decide(choice.observer, self.tr("Observer {name}").format(name=name))
 
     def _adopt_for_more(self, row: int, every: bool) -> None:
         observer = self.model.choice(row).observer
         owners = list(adjustable_owners(self._document, None if every else self._selected))
-        name = observer_label(observer.kind)
+        name = observer_name(observer.kind)
         before = self._document.recipe
         self._document.decide(
             self.tr("Observer {name}").format(name=name), owners, decisions.activation_observer_edit(observer)

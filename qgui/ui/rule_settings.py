@@ -7,9 +7,9 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from qgui.core import patterns
-from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, Observer, PatternRule
+from qgui.core.recipe import AUTOMATIC_OBSERVERS, Mode, Observer, PatternRule, observer_name
 from qgui.ui.choice_box import ChoiceBox
-from qgui.ui.choices import Choice, observer_label, scheme_label
+from qgui.ui.choices import Choice, scheme_label
 
 
 class RuleSettings(QWidget):
@@ -77,7 +77,7 @@ class RuleSettings(QWidget):
             case "mode":
                 return [Choice(mode, mode.value) for mode in Mode]
             case "observer" | "weight_observer":
-                return [Choice(Observer(kind), observer_label(kind)) for kind in AUTOMATIC_OBSERVERS]
+                return [Choice(Observer(kind), observer_name(kind)) for kind in AUTOMATIC_OBSERVERS]
             case "weight_qscheme":
                 return [Choice(name, scheme_label(name)) for name in ("per_channel_symmetric", "per_tensor_symmetric")]
             case "activation_qscheme":

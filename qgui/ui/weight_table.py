@@ -10,9 +10,9 @@ from PySide6.QtGui import QColor, QFont
 
 from qgui.core import legality
 from qgui.core.layers import Layer
-from qgui.core.recipe import Mode, Rule, WeightSetting
+from qgui.core.recipe import Mode, Rule, WeightSetting, observer_name
 from qgui.ui import formatting
-from qgui.ui.choices import granularity_label, observer_label, observer_sentence
+from qgui.ui.choices import granularity_label, observer_sentence
 from qgui.ui.layer_model import Index
 from qgui.ui.theme import Theme
 from qgui.ui.weight_file import WeightChoice, WeightRanges
@@ -139,7 +139,7 @@ class WeightTableModel(QAbstractTableModel):
             case WeightColumn.GRANULARITY:
                 return granularity_label(choice.granularity)
             case WeightColumn.OBSERVER:
-                return observer_label(choice.kind)
+                return observer_name(choice.kind)
             case WeightColumn.LOW:
                 return formatting.number(float(choice.low.min()))
             case WeightColumn.HIGH:

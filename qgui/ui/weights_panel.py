@@ -14,11 +14,10 @@ from qgui.core import decisions, legality
 from qgui.core.calibration import Pair
 from qgui.core.errors import QguiError
 from qgui.core.layers import Layer
-from qgui.core.recipe import Mode, Observer, ObserverKind, WeightSetting
+from qgui.core.recipe import Mode, Observer, ObserverKind, WeightSetting, observer_name
 from qgui.ui import formatting, weight_file
 from qgui.ui.banner import Banner
 from qgui.ui.choice_table import ChoiceTable
-from qgui.ui.choices import observer_label
 from qgui.ui.document import Document
 from qgui.ui.theme import Theme
 from qgui.ui.weight_bound import WeightBound
@@ -402,7 +401,7 @@ class WeightsPanel(QWidget):
         if choice is None or layer is None or self._document.recipe.rule(layer.name).mode is Mode.FLOAT:
             return
         edit = decisions.weight_choice_edit(scheme_of(choice), Observer(choice.kind))  # type: ignore[arg-type]
-        name = f"{choice.granularity}, {observer_label(choice.kind)}"
+        name = f"{choice.granularity}, {observer_name(choice.kind)}"
         self._document.decide(self.tr("Weight {name}").format(name=name), [layer.name], edit)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from qgui.core import legality
 from qgui.core.adviser.matter import Known, Piece, Section, named
 from qgui.core.language import say
-from qgui.core.recipe import Mode, ObserverKind, Rule
+from qgui.core.recipe import Mode, ObserverKind, Rule, observer_name
 
 
 def ranges_section(known: Known) -> Section:
@@ -63,11 +63,4 @@ def _weight_piece(known: Known) -> Piece:
 
 
 def _observer_name(kind: ObserverKind) -> str:
-    return {
-        ObserverKind.MINMAX: "MinMax",
-        ObserverKind.MOVING_AVERAGE: "MovingAverage",
-        ObserverKind.PERCENTILE: say("Percentile"),
-        ObserverKind.MSE: say("Histogram (MSE)"),
-        ObserverKind.ENTROPY: say("Entropy (KL)"),
-        ObserverKind.FIXED: say("fixed range"),
-    }[kind]
+    return say("fixed range") if kind is ObserverKind.FIXED else observer_name(kind)

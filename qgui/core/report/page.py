@@ -17,7 +17,7 @@ from qgui.core.language import language, say
 from qgui.core.recipe import Mode, mode_name
 from qgui.core.report import histograms, plots
 from qgui.core.report.content import ReportContent
-from qgui.core.report.sentences import comparison_lines
+from qgui.core.report.sentences import comparison_lines, told_threads
 from qgui.core.resources import resources
 from qgui.core.results import LayerResult, StepEffect
 
@@ -37,7 +37,12 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals |= {"say": say, "mode_name": mode_name, "language": language().replace("_", "-")}
+    environment.globals |= {
+        "say": say,
+        "mode_name": mode_name,
+        "told_threads": told_threads,
+        "language": language().replace("_", "-"),
+    }
     environment.filters |= {"fixed": _fixed, "short": _short, "mega": _mega, "breakable": _breakable}
     return environment
 

@@ -54,7 +54,6 @@ def comparison_lines(comparison: Comparison, latencies: bool = True) -> list[str
         for latency in (comparison.latencies if latencies else ())
     )
     fastest, best = comparison.best_latency("float"), comparison.best_latency("quantized")
-    threads = say("1 thread") if comparison.threads == 1 else say("{threads} threads", threads=comparison.threads)
     lines.append(
         say(
             "Speed-up: {speedup:.2f} times against the best float ({runtime}; quantized {best_runtime} "
@@ -63,7 +62,7 @@ def comparison_lines(comparison: Comparison, latencies: bool = True) -> list[str
             runtime=fastest.runtime,
             best_runtime=best.runtime,
             backend=comparison.backend,
-            threads=threads,
+            threads=told_threads(comparison.threads),
             batch_size=comparison.batch_size,
         )
     )
@@ -132,6 +131,11 @@ def _score(accuracy: Accuracy) -> str:
     if accuracy.top1 is not None:
         return f"{100 * accuracy.top1:.2f} %"
     return f"{accuracy.metric:.4g}" if accuracy.metric is not None else "-"
+
+
+def told_threads(threads: int) -> str:
+    """Return a number of threads in words."""
+    return say("1 thread") if threads == 1 else say("{threads} threads", threads=threads)
 
 
 def _at_start(name: str) -> str:
